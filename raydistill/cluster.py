@@ -1,0 +1,92 @@
+"""Ray, found or started, and quiet: a new single-node Ray, the job's cluster, or a running one.
+
+Importing this module sets the environment that Ray reads when it is imported, so import it before `ray`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+for _name, _value in {
+    "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry, no prompt
+    "RAY_AUTH_MODE": "disabled",  # explicit: unset, a local ray.init() writes a token that later commands stumble over
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray Data prints a C++ ERROR for every actor pool (ray#53727)
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the controller's poll; 2 s by default, felt at every report
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+if TYPE_CHECKING:
+    from raydistill.config import RaySettings
+
+
+def connect(settings: RaySettings) -> None:
+    """Connect to Ray, once per process: `settings.address`, else RAY_ADDRESS (set inside a Ray job), else a new one.
+
+    Raises:
+        UserError: the cluster cannot be reached.
+    """
+    import ray
+
+    from raydistill.errors import UserError
+
+    if ray.is_initialized():
+        return
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    options: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "configure_logging": True,
+        "runtime_env": _runtime_env(),
+    }
+    if address:
+        options["address"] = address
+    else:
+        # address="local": never join a Ray that somebody else left running on this machine.
+        options |= {"address": "local", "include_dashboard": settings.dashboard, "num_cpus": settings.cpus}
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if not address:
+            raise
+        raise UserError(
+            f"No Ray cluster answers at {address} (setting ray.address or RAY_ADDRESS): {str(error).splitlines()[0]}",
+            "Check the address, and that RAY_AUTH_MODE is the same here and on the cluster.",
+        ) from None
+    quiet()
+
+
+def quiet() -> None:
+    """Keep Ray Data and friends from printing over our own progress lines (this process)."""
+    import ray.data
+
+    for name in ("ray.data", "ray.train", "ray.tune", "ray._private", "httpx", "httpx2", "sentence_transformers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = False  # rows carry ids
+    context.execution_no_progress_timeout_s = -1  # a long rate-limit pause is no hang
+
+
+def _runtime_env() -> dict[str, Any]:
+    """Ship this package to the workers, unless the job already ships a working directory or modules."""
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("runtime_env") or {}
+    env: dict[str, Any] = {
+        "env_vars": {
+            name: os.environ[name]
+            for name in ("TOKENIZERS_PARALLELISM", "HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY")
+            if name in os.environ
+        }
+    }
+    if "working_dir" not in job and "py_modules" not in job:
+        env["py_modules"] = [str(Path(__file__).resolve().parent)]
+    return env

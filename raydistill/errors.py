@@ -1,0 +1,45 @@
+"""The errors that a user can cause, and that a user can mend."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something in the input, the settings or the surroundings is wrong, and the user can mend it.
+
+    The text says what was wrong and where (file, line, row, setting); ``hint`` says what to do. Jobs print both without
+    a stack trace and exit with ``exit_code``.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)  # both, so that the exception survives pickling through Ray
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class SettingsError(UserError):
+    """A setting is unknown, of the wrong type, or contradicts another."""
+
+
+class QuestionsError(UserError):
+    """A question file is missing, empty or malformed; the text names file and line (or row)."""
+
+
+class TeacherError(UserError):
+    """The teacher cannot be reached or refuses for good (wrong key, unknown model)."""
+
+
+class BudgetReached(UserError):
+    """A money or token budget is used up: everything paid for is kept, and the run can go on with a larger one."""
+
+    exit_code = 3
+
+
+class TooManyFailures(UserError):
+    """More of a stage's questions failed than ``teacher.max_failed`` allows; running again retries just those."""
+
+    exit_code = 4

@@ -1,0 +1,135 @@
+"""The run directory: Parquet tables, their fingerprints, and the manifest that explains them.
+
+    <run>/tables/<name>/part-0.parquet   the table
+    <run>/tables/<name>.json             written last: fingerprint, rows, content hash, when, versions
+    <run>/settings.yaml                  the settings of the last command
+
+A table is complete when its .json is there; it is current when the recorded fingerprint is that of today's settings and
+inputs. Inputs count by their content, so that a stage that ran again and gave the same rows re-runs nothing after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import time
+from importlib import metadata
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from raydistill.errors import UserError
+
+
+def fingerprint(*parts: Any) -> str:
+    """SHA-256 (hex) of any JSON-able parts, stable over processes and key order."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def content_hash(table: pa.Table) -> str:
+    """SHA-256 (hex) of a table's schema and rows, independent of chunking."""
+    sink = io.BytesIO()
+    table = table.combine_chunks()
+    with pa.ipc.new_stream(sink, table.schema.remove_metadata()) as writer:
+        for batch in table.replace_schema_metadata(None).to_batches():
+            writer.write_batch(batch)
+    return hashlib.sha256(sink.getbuffer()).hexdigest()
+
+
+class Store:
+    """One run's directory, on a local path or any `pyarrow.fs` URI."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self.fs, self.root = pafs.FileSystem.from_uri(path) if "://" in path else (pafs.LocalFileSystem(), path)
+            self.fs.create_dir(f"{self.root}/tables", recursive=True)
+            probe = f"{self.root}/tables/.writable"
+            with self.fs.open_output_stream(probe) as stream:
+                stream.write(b"")
+            self.fs.delete_file(probe)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError(
+                f"The run directory {path} cannot be written: {error}",
+                "Give another one with --run_dir, or make this one writable.",
+            ) from None
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self.fs, pafs.LocalFileSystem)
+
+    def manifest(self, name: str) -> dict[str, Any] | None:
+        """What was recorded when table `name` was finished; None while it is not."""
+        text = self.read_text(f"tables/{name}.json")
+        return json.loads(text) if text is not None else None
+
+    def is_current(self, name: str, key: str) -> bool:
+        """True where table `name` is complete, has no failed rows to retry, and was made under fingerprint `key`."""
+        done = self.manifest(name)
+        return done is not None and done["fingerprint"] == key and not done.get("failed")
+
+    def read(self, name: str) -> pa.Table:
+        """Table `name`; UserError where it is not finished."""
+        if self.manifest(name) is None:
+            raise UserError(f"{self.path} has no finished table {name!r}", "Run the pipeline on this directory first.")
+        return pq.read_table(f"{self.root}/tables/{name}/part-0.parquet", filesystem=self.fs)
+
+    def write(self, name: str, table: pa.Table, key: str, **facts: Any) -> pa.Table:
+        """Write table `name` whole, then its manifest (which makes it complete); returns the table."""
+        self.drop(name)
+        self.fs.create_dir(f"{self.root}/tables/{name}", recursive=True)
+        pq.write_table(table, f"{self.root}/tables/{name}/part-0.parquet", filesystem=self.fs, compression="zstd")
+        done = {
+            "fingerprint": key,
+            "content": content_hash(table),
+            "rows": table.num_rows,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": versions(),
+            **facts,
+        }
+        self.write_text(f"tables/{name}.json", json.dumps(done, indent=1))
+        return table
+
+    def drop(self, name: str) -> None:
+        """Take table `name` out of the complete ones."""
+        path = f"{self.root}/tables/{name}.json"
+        if self.fs.get_file_info(path).type != pafs.FileType.NotFound:
+            self.fs.delete_file(path)
+
+    def read_text(self, name: str) -> str | None:
+        """Text file `name` below the run directory; None where it does not exist."""
+        path = f"{self.root}/{name}"
+        if self.fs.get_file_info(path).type == pafs.FileType.NotFound:
+            return None
+        with self.fs.open_input_stream(path) as stream:
+            return stream.readall().decode()
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write text file `name` below the run directory, never half (local paths: write aside, then rename)."""
+        path = f"{self.root}/{name}"
+        self.fs.create_dir(path.rsplit("/", 1)[0], recursive=True)
+        aside = f"{path}.part" if self.is_local else path
+        with self.fs.open_output_stream(aside) as stream:
+            stream.write(text.encode())
+        if self.is_local:
+            self.fs.move(aside, path)
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result may depend on."""
+    packages = [
+        "raydistill",
+        "ray",
+        "torch",
+        "transformers",
+        "sentence-transformers",
+        "scikit-learn",
+        "openai",
+        "pyarrow",
+    ]
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}

@@ -1,0 +1,188 @@
+"""The tables that flow between the stages, as explicit Arrow schemas.
+
+A reader who knows these tables knows the program. Every column has a fixed type: a column that happens to be empty in
+its first rows must not become null-typed. Text columns hold "" rather than null unless a comment says otherwise.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+QUESTIONS = pa.schema(
+    [
+        ("task", pa.string()),
+        ("split", pa.string()),  # train | test | test_unseen (patterns that no train question has)
+        ("question_id", pa.string()),  # stable hash of task, source row and question text
+        ("question", pa.string()),
+        ("answer", pa.string()),  # gold, as the benchmark prints it ("43.0", "B", "yajo", "yes")
+        ("answer_type", pa.string()),  # number | letter | yes_no | letters | text
+        ("choices", pa.list_(pa.string())),  # option texts of a letter question, in order A, B, …; else empty
+        ("source_row", pa.int64()),  # row in the source file or generator, from 0
+    ]
+)
+
+# One teacher sample (zero_shot and few_shot): `sample_index` 0 … degree-1 of one question.
+SAMPLES = pa.schema(
+    [
+        ("question_id", pa.string()),
+        ("task", pa.string()),
+        ("split", pa.string()),
+        ("method", pa.string()),  # fine_tune_cot (zero-shot) | clustered | new_fine_tune_cot
+        ("degree", pa.int32()),  # 1: greedy; D > 1: D samples at a temperature
+        ("sample_index", pa.int32()),
+        ("rationale", pa.string()),  # completion without the answer sentence where that held the answer
+        ("answer_text", pa.string()),  # the text that the prediction was read from
+        ("prediction", pa.string()),  # null: no answer found
+        ("correct", pa.bool_()),
+        ("baseline_prediction", pa.string()),  # null: no answer found by the rules of Ho et al. 2023
+        ("baseline_correct", pa.bool_()),
+        ("answered_by", pa.string()),  # rationale | second_call | none
+        ("finish_reason", pa.string()),  # of the rationale call
+        ("calls", pa.int32()),  # requests that this sample needed (a request for n samples counts for the first)
+        ("attempts", pa.int32()),  # requests sent, retries included
+        ("prompt_tokens", pa.int64()),
+        ("cached_tokens", pa.int64()),
+        ("completion_tokens", pa.int64()),
+        ("cost_usd", pa.float64()),  # null: the model has no known price
+        ("teacher", pa.string()),
+        ("request_key", pa.string()),  # journal key of the rationale request
+        ("error_kind", pa.string()),  # "" | rate_limit | transient | fatal | context_length | budget
+        ("error", pa.string()),
+    ]
+)
+
+PASSED_OVER = pa.struct(
+    [("question_id", pa.string()), ("rank", pa.int32()), ("distance", pa.float32()), ("reason", pa.string())]
+)
+
+EMBEDDINGS = pa.schema([("question_id", pa.string()), ("task", pa.string()), ("embedding", pa.list_(pa.float32()))])
+
+EXEMPLARS = pa.schema(
+    [
+        ("task", pa.string()),
+        ("method", pa.string()),  # clustered | new_fine_tune_cot
+        ("cluster", pa.int32()),
+        ("cluster_size", pa.int32()),
+        ("rank", pa.int32()),  # 0: the question nearest to the centre
+        ("rung", pa.int32()),  # step of the ladder that it was accepted on, from 1 (all conditions)
+        ("distance", pa.float32()),
+        ("question_id", pa.string()),
+        ("question", pa.string()),
+        ("rationale", pa.string()),  # one line, without an answer sentence
+        ("answer", pa.string()),  # the teacher's, written canonically
+        ("passed_over", pa.list_(PASSED_OVER)),  # the nearer candidates and why not
+    ]
+)
+
+# Where each question of the exemplar pool lies, for the report's map.
+CLUSTERS = pa.schema(
+    [
+        ("task", pa.string()),
+        ("question_id", pa.string()),
+        ("cluster", pa.int32()),
+        ("distance", pa.float32()),
+        ("x", pa.float32()),  # first two principal components of the embeddings
+        ("y", pa.float32()),
+    ]
+)
+
+# Every candidate for training and its fate; students see the kept rows.
+TRAINING = pa.schema(
+    [
+        ("task", pa.string()),
+        ("method", pa.string()),  # vanilla | fine_tune_cot | clustered | new_fine_tune_cot
+        ("degree", pa.int32()),
+        ("question_id", pa.string()),
+        ("sample_index", pa.int32()),
+        ("question", pa.string()),
+        ("rationale", pa.string()),  # "" for vanilla
+        ("answer", pa.string()),  # gold
+        ("kept", pa.bool_()),
+        ("reason", pa.string()),  # "" for kept rows
+    ]
+)
+
+EPOCH = pa.struct(
+    [
+        ("epoch", pa.int32()),  # from 1
+        ("train_loss", pa.float64()),
+        ("validation_loss", pa.float64()),  # null without a validation part
+        ("validation_accuracy", pa.float64()),  # null unless judged
+        ("test_accuracy", pa.float64()),  # null unless judged every epoch (paper mode)
+    ]
+)
+
+STUDENTS = pa.schema(
+    [
+        ("trial", pa.string()),  # hash of everything that the trained weights depend on
+        ("task", pa.string()),
+        ("method", pa.string()),  # untrained | vanilla | fine_tune_cot | clustered | new_fine_tune_cot
+        ("degree", pa.int32()),
+        ("student", pa.string()),
+        ("seed", pa.int64()),
+        ("settings", pa.string()),  # JSON
+        ("train_rows", pa.int64()),
+        ("steps", pa.int64()),
+        ("train_seconds", pa.float64()),
+        ("train_tokens", pa.int64()),
+        ("epochs", pa.list_(EPOCH)),
+        ("checkpoint", pa.string()),  # a folder that `from_pretrained` opens
+        ("error", pa.string()),
+    ]
+)
+
+PREDICTIONS = pa.schema(
+    [
+        ("trial", pa.string()),
+        ("task", pa.string()),
+        ("split", pa.string()),
+        ("question_id", pa.string()),
+        ("completion", pa.string()),
+        ("prediction", pa.string()),  # null: no answer found
+        ("correct", pa.bool_()),
+        ("baseline_prediction", pa.string()),
+        ("baseline_correct", pa.bool_()),
+        ("formatted", pa.bool_()),  # has the answer mark that its training text has
+        ("complete", pa.bool_()),  # ended by itself, not by the token limit
+        ("tokens", pa.int64()),
+        ("confidence", pa.float64()),  # mean token probability, 0 … 1
+    ]
+)
+
+RESULTS = pa.schema(
+    [
+        ("task", pa.string()),
+        ("split", pa.string()),
+        ("method", pa.string()),
+        ("degree", pa.int32()),
+        ("student", pa.string()),
+        ("seed", pa.int64()),
+        ("trial", pa.string()),
+        ("n", pa.int64()),
+        ("correct", pa.int64()),
+        ("accuracy", pa.float64()),  # 0 … 1, robust judge
+        ("ci_low", pa.float64()),  # Wilson, 95 %
+        ("ci_high", pa.float64()),
+        ("baseline_accuracy", pa.float64()),  # the published judge (Ho et al. 2023)
+        ("format_rate", pa.float64()),
+        ("complete_rate", pa.float64()),
+        ("mean_tokens", pa.float64()),
+        ("train_rows", pa.int64()),
+        ("error", pa.string()),
+    ]
+)
+
+LEDGER = pa.schema(
+    [
+        ("stage", pa.string()),  # zero_shot | few_shot
+        ("task", pa.string()),
+        ("kind", pa.string()),  # rationale | answer
+        ("calls", pa.int64()),  # answered requests that this run's tables rest on
+        ("attempts", pa.int64()),  # requests sent for them, retries included
+        ("reused", pa.int64()),  # of the calls, those that a journal already held
+        ("prompt_tokens", pa.int64()),
+        ("cached_tokens", pa.int64()),
+        ("completion_tokens", pa.int64()),
+        ("usd", pa.float64()),  # null: the model has no known price
+    ]
+)

@@ -1,0 +1,39 @@
+"""Fixtures shared by the tests: a quiet local Ray, the real benchmark files where they are at hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # before ray is imported: else ~/.ray/auth_token is written
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+if "RAYDISTILL_DATA_DIR" not in os.environ and SHARED_DATA.is_dir():
+    os.environ["RAYDISTILL_DATA_DIR"] = str(SHARED_DATA)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The published benchmark files; tests that need them are skipped where they are not at hand."""
+    path = os.environ.get("RAYDISTILL_DATA_DIR")
+    if not path:
+        pytest.skip("needs the published files: set RAYDISTILL_DATA_DIR")
+    return Path(path)
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One single-node Ray of 2 CPUs for the whole test session."""
+    import ray
+
+    from raydistill import cluster
+    from raydistill.config import RaySettings
+
+    cluster.connect(RaySettings(cpus=2))
+    yield
+    ray.shutdown()
