@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,6 +26,15 @@ Method = Literal["vanilla", "fine_tune_cot", "clustered", "new_fine_tune_cot"]
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_a_list(cls, values: Any) -> Any:
+        """A single value may stand for a list of one: `models: t5-small`."""
+        if not isinstance(values, dict):
+            return values
+        lists = {name for name, info in cls.model_fields.items() if get_origin(info.annotation) is list}
+        return {n: [v] if n in lists and isinstance(v, str | int | float) else v for n, v in values.items()}
 
 
 class ColumnSettings(Section):

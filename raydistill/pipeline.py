@@ -1,0 +1,154 @@
+"""The stages in their order, nothing else: each makes one table from tables (docs/architecture.md).
+
+A stage whose table is complete and whose inputs and settings are unchanged is not run again. Ray and the teacher's
+endpoint are opened by the first stage that needs them, the endpoint first: a wrong key costs seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+from pydantic import BaseModel
+
+from raydistill import __version__, asks, cluster, curate, tasks
+from raydistill.config import Settings
+from raydistill.progress import Progress
+from raydistill.store import Store, content_hash, fingerprint
+from raydistill.tables import EXEMPLARS, SAMPLES
+from raydistill.teacher.endpoint import Endpoint, open_endpoint
+
+# Settings that say how, where or at what cost something is done, but not what comes out.
+_HOW_TEACHER = {
+    *("journal", "transport", "actors", "in_flight", "in_flight_floor", "requests_per_minute", "tokens_per_minute"),
+    *("max_usd", "max_tokens", "max_failed", "timeout_s", "max_attempts", "backoff_s", "samples_per_request"),
+    "api_key_env",
+}
+_HOW_STUDENTS = {"concurrent_trials", "cpus_per_worker", "gpus_per_worker"}
+
+
+def run(settings: Settings, progress: Progress | None = None) -> str:
+    """Run every stage that is not finished; returns the path of `report.html`.
+
+    Raises:
+        UserError: what a user can mend, named; everything finished so far is kept.
+    """
+    with ExitStack() as stack:
+        return _stages(_Run(settings, Store(settings.run_path), progress or Progress(), stack))
+
+
+def _stages(run: _Run) -> str:
+    settings = run.settings
+    methods, degrees = settings.students.methods, settings.students.degrees
+    answers = settings.teacher.model_dump(mode="json", exclude=_HOW_TEACHER)
+    learning = settings.students.model_dump(mode="json", exclude=_HOW_STUDENTS)
+    zero_shot = few_shot = SAMPLES.empty_table()
+    exemplars = EXEMPLARS.empty_table()
+
+    questions = tasks.load_questions(settings.questions, settings.seed)
+    run.stage("questions", [questions], lambda: questions)
+    if asks.needs_teacher(settings):
+        to_ask = asks.zero_shot(questions, settings)
+        zero_shot = run.stage("zero_shot", [to_ask, answers], lambda: run.ask("zero_shot", to_ask))
+    if asks.few_shot_methods(settings):
+        exemplars = run.stage(
+            "exemplars", [questions, zero_shot, settings.exemplars, methods], lambda: run.choose(questions, zero_shot)
+        )
+        to_ask_again = asks.few_shot(questions, exemplars, settings)
+        few_shot = run.stage("few_shot", [to_ask_again, answers], lambda: run.ask("few_shot", to_ask_again))
+    training = run.stage(
+        "training",
+        [questions, zero_shot, few_shot, settings.curation, methods, degrees],
+        lambda: curate.curate(questions, zero_shot, few_shot, settings.curation, methods, degrees),
+    )
+    students = run.stage("students", [questions, training, learning], lambda: run.train(questions, training))
+    predictions = run.stage("predictions", [questions, students, learning], lambda: run.predict(questions, students))
+    run.stage("results", [students, predictions, questions], lambda: run.judge(students, predictions, questions))
+    return run.report()
+
+
+def estimate(settings: Settings) -> None:
+    """Print what the teacher's stages of this run would cost, without a call."""
+    from raydistill.teacher import estimate as teacher_estimate
+
+    teacher_estimate.show(tasks.load_questions(settings.questions, settings.seed), settings)
+
+
+@dataclass
+class _Run:
+    """What the stages of one run share, each opened at its first use."""
+
+    settings: Settings
+    store: Store
+    progress: Progress
+    stack: ExitStack
+
+    def __post_init__(self) -> None:
+        self.store.write_text("settings.yaml", yaml.safe_dump(self.settings.model_dump(mode="json"), sort_keys=False))
+        self.progress.say(f"raydistill {__version__} · run directory {self.store.path}")
+
+    def stage(self, name: str, inputs: list[Any], make: Callable[[], pa.Table]) -> pa.Table:
+        """Table `name`: read where it is complete and current, else made and written."""
+        key = fingerprint(name, __version__, [_identity(i) for i in inputs])
+        if self.store.is_current(name, key):
+            table = self.store.read(name)
+            self.progress.skipped(name, table.num_rows)
+            return table
+        table = make()
+        failed = pc.sum(pc.not_equal(table["error"], "")).as_py() if "error" in table.column_names else 0
+        return self.store.write(name, table, key, failed=failed)
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        return self.stack.enter_context(open_endpoint(self.settings.teacher))
+
+    @cached_property
+    def ray(self) -> bool:
+        cluster.connect(self.settings.ray)
+        return True
+
+    def ask(self, name: str, asks_table: pa.Table) -> pa.Table:
+        from raydistill.teacher import stage
+
+        endpoint = self.endpoint
+        assert self.ray
+        return stage.ask(name, asks_table, self.settings, endpoint, self.store, self.progress)
+
+    def choose(self, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
+        raise NotImplementedError
+
+    def train(self, questions: pa.Table, training: pa.Table) -> pa.Table:
+        from raydistill.students import grid
+
+        assert self.settings.local or self.ray
+        return grid.train(questions, training, self.settings, self.store, self.progress)
+
+    def predict(self, questions: pa.Table, students: pa.Table) -> pa.Table:
+        from raydistill.students import predict
+
+        assert self.ray
+        return predict.predict(questions, students, self.settings, self.store, self.progress)
+
+    def judge(self, students: pa.Table, predictions: pa.Table, questions: pa.Table) -> pa.Table:
+        from raydistill.report import results
+
+        return results.summarise(students, predictions, questions)
+
+    def report(self) -> str:
+        from raydistill.report import page, terminal
+
+        path = page.write(self.store, self.settings)
+        terminal.show(self.store, self.settings)
+        return path
+
+
+def _identity(part: Any) -> Any:
+    if isinstance(part, pa.Table):
+        return content_hash(part)
+    return part.model_dump(mode="json") if isinstance(part, BaseModel) else part

@@ -1,0 +1,63 @@
+"""The run directory: complete tables, fingerprints, and what a half-written one means."""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+import pytest
+
+from raydistill.errors import UserError
+from raydistill.store import Store, content_hash, fingerprint
+
+TABLE = pa.table({"a": [1, 2, 3], "b": ["x", None, "z"]})
+
+
+@pytest.fixture(params=["path", "uri"])
+def store(request, tmp_path):
+    return Store(str(tmp_path / "run") if request.param == "path" else f"file://{tmp_path}/run")
+
+
+def test_a_written_table_reads_back_and_is_current_under_its_key_alone(store):
+    key = fingerprint("t", {"x": 1})
+    assert not store.is_current("t", key)
+    store.write("t", TABLE, key)
+    assert store.read("t").equals(TABLE)
+    assert store.is_current("t", key)
+    assert not store.is_current("t", fingerprint("t", {"x": 2}))
+
+
+def test_a_table_with_failed_rows_is_read_but_not_current(store):
+    store.write("t", TABLE, "k", failed=2)
+    assert not store.is_current("t", "k")
+    assert store.read("t").num_rows == 3
+
+
+def test_an_unfinished_table_is_refused_by_name(store):
+    with pytest.raises(UserError, match="'t'"):
+        store.read("t")
+
+
+def test_content_hash_is_of_rows_not_of_chunks():
+    chunked = pa.concat_tables([TABLE.slice(0, 1), TABLE.slice(1)])
+    assert content_hash(chunked) == content_hash(TABLE)
+    assert content_hash(TABLE.slice(0, 2)) != content_hash(TABLE)
+    sliced = pa.concat_tables([TABLE, TABLE]).slice(3)
+    assert content_hash(sliced) == content_hash(TABLE)
+
+
+def test_fingerprint_ignores_key_order():
+    assert fingerprint({"a": 1, "b": [1]}) == fingerprint({"b": [1], "a": 1})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_an_unwritable_directory_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="cannot be written"):
+        Store(str(tmp_path / "run"))
+
+
+def test_a_file_in_the_way_of_the_directory_is_named(tmp_path):
+    (tmp_path / "run").write_text("not a directory")
+    with pytest.raises(UserError, match="cannot be written"):
+        Store(str(tmp_path / "run"))
