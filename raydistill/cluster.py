@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from raydistill.errors import UserError
 
 for _name, _value in {
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry, no prompt
@@ -36,8 +39,6 @@ def connect(settings: RaySettings) -> None:
     """
     import ray
 
-    from raydistill.errors import UserError
-
     if ray.is_initialized():
         return
     address = settings.address or os.environ.get("RAY_ADDRESS")
@@ -48,6 +49,7 @@ def connect(settings: RaySettings) -> None:
         "runtime_env": _runtime_env(),
     }
     if address:
+        _check_port(address)
         options["address"] = address
     else:
         # address="local": never join a Ray that somebody else left running on this machine.
@@ -57,11 +59,26 @@ def connect(settings: RaySettings) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not address:
             raise
-        raise UserError(
-            f"No Ray cluster answers at {address} (setting ray.address or RAY_ADDRESS): {str(error).splitlines()[0]}",
-            "Check the address, and that RAY_AUTH_MODE is the same here and on the cluster.",
-        ) from None
+        raise _unreachable(address, str(error)) from None
     quiet()
+
+
+def _check_port(address: str) -> None:
+    """Ray tries a dead address for minutes: look first whether anything listens there (host:port, ray://host:port)."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return  # "auto", "local"
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise _unreachable(address, str(error)) from None
+
+
+def _unreachable(address: str, why: str) -> UserError:
+    return UserError(
+        f"No Ray cluster answers at {address} (setting ray.address or RAY_ADDRESS): {(why.splitlines() or [''])[0]}",
+        "Check the address, and that RAY_AUTH_MODE is the same here and on the cluster.",
+    )
 
 
 def quiet() -> None:
