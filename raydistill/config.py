@@ -196,6 +196,8 @@ class ExemplarSettings(Section):
     """Ray actors that embed."""
     encoder_cpus: float = Field(1, gt=0)
     """CPUs (threads) per embedding actor."""
+    encoder_gpus: float | None = Field(None, ge=0)
+    """GPUs per embedding actor; by default 1 where the cluster has as many GPUs as `encoder_actors`, else 0."""
     k: int | None = Field(None, ge=1)
     """Number of clusters; by default 4 for last_letter_concatenation and 8 elsewhere."""
     choose_k: Literal["fixed", "silhouette", "inertia"] = "fixed"
@@ -212,11 +214,15 @@ class ExemplarSettings(Section):
     """auto_cot: Auto-CoT's length and form rules and the ladder; correct_only: the answer alone."""
     max_question_words: int | None = Field(None, ge=1)
     """Longest question that may be an exemplar, in words of `Q: …\\nA:`; by default 60, tracking 120."""
+    check_steps: bool = False
+    """Choose only rationales whose steps hold too (see curation.check_steps); not in the paper."""
     file: str | None = None
     """Your own exemplars (JSONL: task, question, rationale, answer); no clustering is done then."""
 
 
 class CurationSettings(Section):
+    clean: bool = True
+    """Cut invented next questions and closing answer sentences off; off in paper mode (Ho et al. keep the raw text)."""
     check_steps: bool = False
     """Drop rationales whose steps do not hold: equations, coin flips, letters and swaps are replayed."""
     drop_duplicates: bool = False
