@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import get_args
 
-from raydistill.config import Settings
+from raydistill.config import Settings, TaskName
 
 # In the order in which tables and charts show them: (whole name, short name for charts and narrow tables).
 METHODS: dict[str, tuple[str, str]] = {
@@ -84,3 +85,8 @@ def dollars(usd: float | None) -> str:
     if usd is None:
         return "price unknown"
     return f"${usd:,.4f}" if 0 < usd < 1 else f"${usd:,.2f}"
+
+
+def task(name: str) -> str:
+    """ "coin_flip" -> "coin flip"; the user's own task names stay as they are."""
+    return name.replace("_", " ") if name in get_args(TaskName) else name

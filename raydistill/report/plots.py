@@ -143,13 +143,13 @@ def shift(name: str, rows: Sequence[dict[str, Any]], title: str) -> Markup:
         return _svg(figure, name, title)
 
 
-def curves(name: str, lines: Sequence[dict[str, Any]], title: str, label: str, *, share: bool = False) -> Markup:
+def curves(name: str, lines: Sequence[dict[str, Any]], title: str, *, share: bool = False) -> Markup:
     """A figure by epoch, one line per trial.
 
     Args:
         lines: label (legend; the same for all seeds of a training), method (colour), style ("-" or "--"), and
             epochs and values of equal length.
-        label: name of the y axis. share: values are shares 0 … 1, shown in per cent.
+        title: also written above the chart. share: values are shares 0 … 1, shown in per cent.
     """
     with matplotlib.rc_context(_RC):
         figure = Figure(figsize=(WIDTH, 2.7))
@@ -167,7 +167,7 @@ def curves(name: str, lines: Sequence[dict[str, Any]], title: str, label: str, *
             axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         axes.set_xlabel("epoch")
-        axes.set_title(label, loc="left", fontsize=9, color=_MARKS["muted"])
+        axes.set_title(title, loc="left", fontsize=9, color=_MARKS["muted"])
         axes.tick_params(length=0)
         _legend(figure, axes, legend)
         return _svg(figure, name, title)

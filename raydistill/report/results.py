@@ -135,7 +135,7 @@ def comparisons(results: pa.Table, predictions: pa.Table) -> list[Row]:
         if row["accuracy"] is not None:
             groups.setdefault(tuple(row[c] for c in ("task", "split", "student", "seed")), []).append(row)
     for group in groups.values():
-        best = max(group, key=lambda r: labels.order(r["method"], labels.METHODS))["method"]
+        best = best_informed(group)["method"]
         for first in (r for r in group if r["method"] == best):
             for second in group:
                 same = second["degree"] == first["degree"] or second["method"] in ("untrained", "vanilla")
@@ -255,7 +255,7 @@ def examples(results: pa.Table, predictions: pa.Table, each: int = 2) -> list[Ro
         for row in predictions.filter(pa.array(mine, pa.bool_())).to_pylist():
             if row["split"] != "train":
                 answers[row["split"], row["question_id"]][row["trial"]] = row
-        best = max(trials.values(), key=lambda r: labels.order(r["method"], labels.METHODS))["trial"]
+        best = best_informed(trials.values())["trial"]
         whole = sorted((key, given) for key, given in answers.items() if len(given) == len(trials))
         for right in (True, False):
             group = [(key, given) for key, given in whole if bool(given[best]["correct"]) == right]
@@ -266,12 +266,11 @@ def examples(results: pa.Table, predictions: pa.Table, each: int = 2) -> list[Ro
     return chosen
 
 
-def disagreements(*judged: pa.Table | None) -> tuple[int, int, list[Row]]:
-    """Where the two judges differ (SAMPLES or PREDICTIONS): how many do, of how many, and the rows."""
+def disagreements(*judged: pa.Table | None) -> tuple[list[Row], int]:
+    """The answers (of SAMPLES or PREDICTIONS) on which the two judges differ, and how many answers there are."""
     wanted = ["task", "question_id", "prediction", "correct", "baseline_prediction", "baseline_correct"]
     rows = _rows(judged, wanted)
-    differing = [row for row in rows if bool(row["correct"]) != bool(row["baseline_correct"])]
-    return len(differing), len(rows), differing
+    return [row for row in rows if bool(row["correct"]) != bool(row["baseline_correct"])], len(rows)
 
 
 def _trial_order(row: Row, students: Sequence[str] = ()) -> tuple[Any, ...]:
@@ -285,3 +284,22 @@ def _columns(table: pa.Table, *names: str) -> list[list[Any]]:
 
 def _rows(parts: Iterable[pa.Table | None], columns: list[str]) -> list[Row]:
     return [row for table in parts if table is not None for row in table.select(columns).to_pylist()]
+
+
+def overall(figures: Iterable[Row]) -> list[Row]:
+    """Of the rows that `teacher` gives, those for all splits together (or for the only one), where any was answered."""
+    widest: dict[tuple[Any, ...], Row] = {}
+    for row in figures:  # "all" comes last of a training's rows
+        if row["accuracy"] is not None:
+            widest[row["task"], row["method"], row["degree"]] = row
+    return list(widest.values())
+
+
+def best_informed(rows: Iterable[Row]) -> Row:
+    """The row with the last method of `labels.METHODS`, and of those the highest degree: what a summary shows first."""
+    return max(rows, key=lambda r: (labels.order(r["method"], labels.METHODS), r.get("degree", 1)))
+
+
+def unique(table: pa.Table, column: str) -> list[Any]:
+    """The values of a column, each once, in the order of their first rows."""
+    return table[column].unique().to_pylist()

@@ -1,0 +1,102 @@
+"""`report.html`: the run on one self-contained page (no scripts, nothing fetched), from whatever tables the run has."""
+
+from __future__ import annotations
+
+import time
+from importlib import resources
+from itertools import groupby
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from raydistill import __version__
+from raydistill.config import Settings
+from raydistill.report import labels, sections
+from raydistill.report.results import Row
+from raydistill.report.run import SCHEMAS, Run, read
+from raydistill.store import Store
+
+NAME = "report.html"
+
+
+def location(store: Store) -> str:
+    """Path (or URI) of the report of a run."""
+    return f"{store.path}/{NAME}"
+
+
+def write(store: Store, settings: Settings) -> str:
+    """Write the report of the run in `store`; returns its path (or URI). Stages that the run lacks are left out."""
+    found = ((name, store.manifest(name)) for name in SCHEMAS)
+    done = [{"name": name, **manifest} for name, manifest in found if manifest]
+    store.write_text(NAME, render(read(store, settings), done))
+    return location(store)
+
+
+def render(run: Run, manifests: list[Row]) -> str:
+    """The page as text.
+
+    Args:
+        manifests: what the store recorded about each finished table, with its `name`.
+    """
+    parts = {
+        **sections.head(run),
+        **sections.students(run),
+        **sections.teacher(run),
+        **sections.exemplars(run),
+        **sections.training(run),
+        **sections.ledger(run),
+        **sections.examples(run),
+        **sections.judges(run),
+        **sections.paper_beside(run),
+        **_reproduce(run.settings, manifests),
+    }
+    contents = [
+        ("students", "Students", True),
+        ("teacher", "Teacher", parts["teacher"]),
+        ("curation", "Curation", parts["curation"]),
+        ("exemplars", "Exemplars", parts["exemplars"] or parts["maps"]),
+        ("training", "Training", parts["trials"]),
+        ("spend", "Spend", parts["ledger"]),
+        ("examples", "Examples", parts["examples"]),
+        ("judges", "Two judges", parts["judges"]),
+        ("paper", "Beside the paper", parts["paper"]),
+        ("reproduce", "How to reproduce", True),
+    ]
+    here = resources.files(__package__)
+    return (
+        _environment()
+        .from_string(here.joinpath("page.html").read_text("utf-8"))
+        .render(
+            css=Markup(here.joinpath("style.css").read_text("utf-8")),
+            date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+            version=__version__,
+            contents=[(key, name) for key, name, there in contents if there],
+            **parts,
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "percent": labels.percent,
+        "method_name": labels.method,
+        "sections": lambda rows: [(heading, list(rs)) for heading, rs in groupby(rows, key=lambda r: r["heading"])],
+        "p_value": lambda p: f"{p:.3f}" if p >= 0.001 else "< 0.001",
+    }
+    environment.globals["interval"] = labels.interval
+    return environment
+
+
+def _reproduce(settings: Settings, manifests: list[Row]) -> Row:
+    versions = manifests[-1].get("versions", {}) if manifests else {}
+    again = f"python jobs/full_pipeline.py {settings.run_dir.rstrip('/')}/settings.yaml"
+    return {
+        "command": f"{again}\n{again} --run_dir runs/again",
+        "settings": yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        "versions": list(versions.items()),
+        "manifests": manifests,
+    }
