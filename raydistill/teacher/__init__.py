@@ -1,0 +1,1 @@
+"""The teacher: asked over HTTP, within limits, and every paid answer kept."""

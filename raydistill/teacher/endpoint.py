@@ -1,0 +1,154 @@
+"""The teacher's address: opened (simulated and local servers are started), and checked before any work is done."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from raydistill.config import TeacherSettings
+from raydistill.errors import TeacherError
+from raydistill.teacher import pricing
+from raydistill.teacher.client import Client
+from raydistill.teacher.request import Request
+from raydistill.teacher.retries import CallError
+
+PREFLIGHT_S = 15.0
+_LIMITS_ONLY = {"latency_s", "requests_per_minute", "tokens_per_minute", "fault_share"}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the teacher answers. `identity` stands for it in journal keys; `key` prints masked."""
+
+    base_url: str
+    model: str
+    label: str  # for people: "gpt-… at https://…", "simulated teacher (a program, no model)"
+    identity: str
+    key: SecretStr
+    seed: int | None
+
+
+@contextmanager
+def open_endpoint(settings: TeacherSettings) -> Iterator[Endpoint]:
+    """Start what has to be started, check that the endpoint answers and that key and model are right; stop it after.
+
+    Raises:
+        TeacherError: the key's variable is not set, nobody answers, the key or the model is refused, or a dollar cap is
+            set for a model without a known price.
+    """
+    pricing.find(settings)
+    if settings.kind == "simulated":
+        from raydistill.teacher import simulated
+
+        shown = settings.simulated.model_dump(mode="json", exclude=_LIMITS_ONLY)
+        identity = f"simulated:{_digest(json.dumps(shown, sort_keys=True).encode())}"
+        with simulated.serve(settings.simulated) as server:
+            label = "simulated teacher (a program, no model)"
+            # The program draws by seed: without one, every further request for a sample would give the same text.
+            seed = settings.simulated.seed if settings.seed is None else settings.seed
+            yield Endpoint(server.base_url, server.model, label, identity, SecretStr("simulated"), seed)
+    elif settings.kind == "local":
+        from raydistill import weights
+        from raydistill.teacher import local
+
+        gguf = Path(settings.local.gguf) if settings.local.gguf else weights.smollm2_gguf()
+        with local.serve(settings.local) as server:
+            label = f"{server.model} (local llama.cpp server)"
+            yield Endpoint(
+                server.base_url, server.model, label, f"local:{_file_digest(gguf)}", SecretStr("local"), settings.seed
+            )
+    else:
+        base_url = settings.base_url.rstrip("/")
+        label = f"{settings.model} at {base_url}"
+        endpoint = Endpoint(base_url, settings.model, label, base_url, _key(settings), settings.seed)
+        preflight(endpoint, settings)
+        yield endpoint
+
+
+def preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
+    """Ask the endpoint for its models, and, only where that settles nothing, for one token.
+
+    Raises:
+        TeacherError: within seconds, naming the setting that is wrong.
+    """
+    asyncio.run(_preflight(endpoint, settings))
+
+
+async def _preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
+    client = Client(endpoint.base_url, endpoint.key.get_secret_value(), min(PREFLIGHT_S, settings.timeout_s))
+    try:
+        models = await client.models()
+        if models is not None and endpoint.model in models:
+            return
+        probe = Request(endpoint.identity, settings.endpoint, endpoint.model, "Hello", 1, 0.0)
+        try:
+            await client.send(probe, [0])
+        except CallError as error:
+            if error.kind in ("rate_limit", "transient") and models is not None:
+                return  # it answers; the retries of the stage deal with the rest
+            near = difflib.get_close_matches(endpoint.model, models or [], 3, 0.3) or (models or [])[:5]
+            if models is not None and ("HTTP 404" in error.message or "model" in error.message.lower()):
+                known = f" It offers: {', '.join(near)}." if near else ""
+                raise TeacherError(
+                    f"The endpoint {endpoint.base_url} does not know the model {endpoint.model!r} "
+                    f"(--teacher.model): {error.message}.{known}",
+                    "Give the model's name as the endpoint knows it.",
+                ) from None
+            raise
+    except CallError as error:
+        raise _explained(error, endpoint, settings) from None
+    finally:
+        await client.close()
+
+
+def _explained(error: CallError, endpoint: Endpoint, settings: TeacherSettings) -> TeacherError:
+    if "HTTP 401" in error.message or "HTTP 403" in error.message:
+        return TeacherError(
+            f"The endpoint {endpoint.base_url} refuses the API key from the environment variable "
+            f"{settings.api_key_env}: {error.message}",
+            "Set the variable to a valid key (setting teacher.api_key_env names it).",
+        )
+    if error.kind in ("rate_limit", "transient"):
+        return TeacherError(
+            f"No answer from {endpoint.base_url} (--teacher.base_url): {error.message}",
+            "Check the address and the network; is the server running?",
+        )
+    return TeacherError(
+        f"{endpoint.base_url} refuses a test request for model {endpoint.model!r} on the {settings.endpoint} endpoint: "
+        f"{error.message}",
+        "Check --teacher.model and --teacher.endpoint (completions or chat).",
+    )
+
+
+def _key(settings: TeacherSettings) -> SecretStr:
+    key = os.environ.get(settings.api_key_env, "").strip()
+    if key:
+        return SecretStr(key)
+    if urlsplit(settings.base_url).hostname in ("localhost", "127.0.0.1", "::1"):
+        return SecretStr("none")  # servers on this machine rarely want one; those that do answer 401
+    raise TeacherError(
+        f"The environment variable {settings.api_key_env} is not set: {settings.base_url} needs an API key.",
+        "Set it, or name another one with --teacher.api_key_env. The key itself is never a setting.",
+    )
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _file_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,556 @@
+"""The journal of paid answers: every response is durable here before anything depends on it.
+
+    <folder>/JOURNAL.json            format and version, written first
+    <folder>/segment-*.jsonl         appended by one writer each: `<crc32> <JSON>` a line, one line per response
+    <folder>/entries-*.parquet       compacted segments: one row per sample
+
+A line that a kill tore is recognised (no newline, or a checksum that does not fit) and dropped. Local folders (NFS too)
+are appended to and synced in groups of a few milliseconds; on a `pyarrow.fs` URI, which cannot append, a group is a new
+object every few seconds. Look-ups go through an index of 16 bytes an entry; texts stay on storage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import time
+import uuid
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from raydistill.errors import UserError
+
+FORMAT, VERSION = "raydistill-journal", 1
+GROUP_ROWS = 512  # rows of a Parquet row group: what one look-up has to decode
+KEPT_GROUPS = 64  # decoded row groups that a reader keeps
+FOLD_AT = 50_000  # recent entries before they are folded into the sorted index
+LOCAL_EVERY_S, REMOTE_EVERY_S, REMOTE_LINES = 0.01, 2.0, 256
+
+ENTRIES = pa.schema(
+    [
+        ("key", pa.binary(32)),
+        ("text", pa.string()),
+        ("finish_reason", pa.string()),
+        ("prompt_tokens", pa.int64()),  # of the response, on its first sample; 0 on the others
+        ("cached_tokens", pa.int64()),
+        ("completion_tokens", pa.int64()),  # the response's, shared out evenly
+        ("usd", pa.float64()),  # of the response, on its first sample; null: no known price
+        ("attempts", pa.int32()),  # requests sent for the response, on its first sample
+        ("response", pa.binary(32)),  # key of the response's first sample
+        ("session", pa.string()),  # the stage run that bought it
+        ("run", pa.string()),  # the run directory that bought it
+        ("stage", pa.string()),
+        ("task", pa.string()),
+        ("kind", pa.string()),  # rationale | answer
+        ("model", pa.string()),
+        ("time", pa.float64()),
+        ("request", pa.string()),  # canonical JSON, on the first sample
+    ]
+)
+_LOOKED_UP = [name for name in ENTRIES.names if name not in ("run", "stage", "task", "kind", "time", "request")]
+
+
+class JournalError(UserError):
+    """The journal cannot be used or written: a newer version, another format, a full disk."""
+
+
+class Answer(NamedTuple):
+    """One sample as the journal holds it; columns as in ENTRIES, keys in hex."""
+
+    key: str
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    usd: float | None
+    attempts: int
+    response: str
+    session: str
+    model: str
+
+
+class Folder:
+    """A journal's place: a local path or a `pyarrow.fs` URI. JournalError where it holds something else."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self.fs: pafs.FileSystem
+            self.root: str
+            self.fs, self.root = pafs.FileSystem.from_uri(path) if "://" in path else (pafs.LocalFileSystem(), path)
+            self.fs.create_dir(self.root, recursive=True)
+            self._claim()
+        except (OSError, pa.ArrowInvalid) as error:
+            raise JournalError(
+                f"The journal {path} cannot be opened: {error}", "Give another one with --teacher.journal."
+            ) from None
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self.fs, pafs.LocalFileSystem)
+
+    def names(self) -> list[str]:
+        found = self.fs.get_file_info(pafs.FileSelector(self.root))
+        return sorted(f.base_name for f in found if f.type == pafs.FileType.File)
+
+    def _claim(self) -> None:
+        marker, names = f"{self.root}/JOURNAL.json", self.names()
+        if "JOURNAL.json" in names:
+            with self.fs.open_input_stream(marker) as stream:
+                text = stream.readall()
+            try:
+                found = json.loads(text)
+                known = found["format"] == FORMAT
+                version = int(found["version"])
+            except (ValueError, KeyError, TypeError):
+                known, version = False, 0
+            if not known:
+                raise JournalError(
+                    f"{marker} is not the marker of a raydistill journal: {text[:80]!r}",
+                    "Give another folder with --teacher.journal; nothing was changed.",
+                )
+            if version > VERSION:
+                raise JournalError(
+                    f"The journal {self.path} has version {version}; this raydistill reads up to {VERSION}.",
+                    "Update raydistill, or give another folder with --teacher.journal; nothing was changed.",
+                )
+        elif names:
+            raise JournalError(
+                f"The folder {self.path} is no raydistill journal: it has files ({names[0]}) but no JOURNAL.json.",
+                "Give an empty or new folder with --teacher.journal; nothing was changed.",
+            )
+        else:
+            with self.fs.open_output_stream(marker) as stream:
+                stream.write(json.dumps({"format": FORMAT, "version": VERSION}).encode())
+
+
+def record(
+    keys: list[str],
+    texts: list[str],
+    finish_reasons: list[str],
+    usage: tuple[int, int, int],
+    usd: float | None,
+    attempts: int,
+    request: dict[str, Any],
+    **about: Any,
+) -> dict[str, Any]:
+    """A response as its journal line; `about` holds session, run, stage, task, kind."""
+    return {
+        "keys": keys,
+        "texts": texts,
+        "finish": finish_reasons,
+        "usage": list(usage),
+        "usd": usd,
+        "attempts": attempts,
+        "time": time.time(),
+        **about,
+        "request": request,
+    }
+
+
+def encode(entry: dict[str, Any]) -> bytes:
+    body = json.dumps(entry, separators=(",", ":"), ensure_ascii=True).encode()
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """The record of a line; None where a kill tore it."""
+    if not line.endswith(b"\n") or len(line) < 11:
+        return None
+    body = line[9:-1]
+    try:
+        if int(line[:8], 16) != zlib.crc32(body):
+            return None
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def answer(entry: dict[str, Any], key: str) -> Answer:
+    """Sample `key` of a response."""
+    i, n = entry["keys"].index(key), len(entry["keys"])
+    prompt, cached, completion = entry["usage"]
+    return Answer(
+        key,
+        entry["texts"][i],
+        entry["finish"][i],
+        0 if i else prompt,
+        0 if i else cached,
+        completion // n + (completion % n if i == 0 else 0),
+        entry["usd"] if i == 0 or entry["usd"] is None else 0.0,
+        0 if i else entry["attempts"],
+        entry["keys"][0],
+        entry["session"],
+        entry["request"]["model"],
+    )
+
+
+def rows(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A response as rows of ENTRIES."""
+    for i, key in enumerate(entry["keys"]):
+        row = answer(entry, key)._asdict()
+        about = {name: entry[name] for name in ("run", "stage", "task", "kind", "time")}
+        request = json.dumps(entry["request"], ensure_ascii=False) if i == 0 else ""
+        binary = {"key": bytes.fromhex(key), "response": bytes.fromhex(row["response"])}
+        yield row | about | binary | {"request": request}
+
+
+class Writer:
+    """Appends to one segment of its own; use it from one event loop.
+
+    On a local folder the segment carries an advisory lock while the writer lives, so that nobody compacts it.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.name = f"segment-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:12]}"
+        self._lines: list[bytes] = []
+        self._flush: asyncio.Task[list[tuple[str, int]]] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._file = -1
+        self._end = self._objects = 0
+
+    async def append(self, entry: dict[str, Any]) -> tuple[str, int]:
+        """Make `entry` durable; returns its place (file, offset). JournalError where storage refuses."""
+        self._lines.append(encode(entry))
+        position = len(self._lines) - 1
+        if self._flush is None:
+            self._flush = asyncio.ensure_future(self._flush_soon())
+        places = await asyncio.shield(self._flush)
+        return places[position]
+
+    async def _flush_soon(self) -> list[tuple[str, int]]:
+        if self.folder.is_local:
+            await asyncio.sleep(LOCAL_EVERY_S)
+        else:
+            deadline = time.monotonic() + REMOTE_EVERY_S
+            while len(self._lines) < REMOTE_LINES and time.monotonic() < deadline:
+                await asyncio.sleep(0.05)
+        lines, self._lines, self._flush = self._lines, [], None
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._write, lines)
+        except OSError as error:
+            raise JournalError(*_storage_refused(self.folder.path, error)) from None
+
+    def _write(self, lines: list[bytes]) -> list[tuple[str, int]]:
+        ends = np.cumsum([0, *map(len, lines)])
+        data = b"".join(lines)
+        if not self.folder.is_local:
+            name = f"{self.name}-{self._objects:06d}.jsonl"
+            with self.folder.fs.open_output_stream(f"{self.folder.root}/{name}") as stream:
+                stream.write(data)
+            self._objects += 1
+            return [(name, int(end)) for end in ends[:-1]]
+        name = f"{self.name}.jsonl"
+        if self._file < 0:
+            path = f"{self.folder.root}/{name}"
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            _lock(self._file)
+        start, left = self._end, memoryview(data)
+        while left:
+            left = left[os.write(self._file, left) :]
+        os.fsync(self._file)
+        self._end += len(data)
+        return [(name, start + int(end)) for end in ends[:-1]]
+
+    def close(self) -> None:
+        """Let go of the segment; appends that were awaited are durable already."""
+        self._thread.shutdown(wait=True)
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class Reader:
+    """Looks answers up by key over all that the folder held at the last `refresh`, and all that was `note`d since."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self._files: list[str] = []  # file number -> name
+        self._numbers: dict[str, int] = {}
+        self._seen: dict[str, int] = {}  # segment -> bytes indexed
+        self._keys = np.empty(0, np.uint64)  # sorted first 8 bytes of the keys
+        self._places = np.empty(0, np.uint64)  # file number << 40 | offset (segments) or row (Parquet)
+        self._recent: dict[int, int] = {}
+        self._groups: OrderedDict[tuple[int, int], dict[str, list[Any]]] = OrderedDict()
+        self._open: dict[int, Any] = {}
+        self.torn = 0
+        self.refresh()
+
+    def __len__(self) -> int:
+        return len(self._keys) + len(self._recent)
+
+    def refresh(self) -> None:
+        """Take in what other writers have made durable since."""
+        for name in self.folder.names():
+            if name.endswith(".parquet") and name not in self._numbers:
+                self._take_parquet(name)
+            elif name.startswith("segment-") and name.endswith(".jsonl"):
+                self._take_segment(name)
+
+    def note(self, keys: list[str], place: tuple[str, int]) -> None:
+        """Index a response that this process has just made durable."""
+        packed = self._place(*place)
+        for key in keys:
+            self._recent[_short(key)] = packed
+        if len(self._recent) >= FOLD_AT:
+            self._fold(np.empty(0, np.uint64), np.empty(0, np.uint64))
+
+    def get(self, key: str) -> Answer | None:
+        """The answer under `key`; None where nobody has bought it."""
+        for again in (False, True):
+            place = self._find(key)
+            if place is None:
+                return None
+            try:
+                return self._fetch(place, key)
+            except FileNotFoundError:  # compacted by somebody meanwhile
+                if again:
+                    raise
+                self._forget(place >> 40)
+                self.refresh()
+        return None
+
+    def _find(self, key: str) -> int | None:
+        short = _short(key)
+        if (place := self._recent.get(short)) is not None:
+            return place
+        i = int(np.searchsorted(self._keys, np.uint64(short)))
+        return int(self._places[i]) if i < len(self._keys) and int(self._keys[i]) == short else None
+
+    def _fetch(self, place: int, key: str) -> Answer | None:
+        number, position = place >> 40, place & (1 << 40) - 1
+        name = self._files[number]
+        if name.endswith(".jsonl"):
+            entry = decode(self._line(number, position))
+            return answer(entry, key) if entry and key in entry["keys"] else None
+        columns = self._group(number, position // GROUP_ROWS)
+        row = {name: columns[name][position % GROUP_ROWS] for name in _LOOKED_UP}
+        if row["key"].hex() != key:
+            return None
+        return Answer(**row | {"key": key, "response": row["response"].hex()})
+
+    def _line(self, number: int, offset: int) -> bytes:
+        path = f"{self.folder.root}/{self._files[number]}"
+        if not self.folder.is_local:
+            with self.folder.fs.open_input_stream(path) as stream:
+                return stream.readall()[offset:].split(b"\n", 1)[0] + b"\n"
+        if number not in self._open:
+            if len(self._open) > 64:
+                self._open.pop(next(iter(self._open))).close()
+            self._open[number] = open(path, "rb")  # noqa: SIM115 (kept open: the next look-up is near)
+        self._open[number].seek(offset)
+        return self._open[number].readline()
+
+    def _group(self, number: int, group: int) -> dict[str, list[Any]]:
+        if (number, group) not in self._groups:
+            if number not in self._open:
+                stream = self.folder.fs.open_input_file(f"{self.folder.root}/{self._files[number]}")
+                self._open[number] = pq.ParquetFile(stream)
+            table = self._open[number].read_row_group(group, columns=_LOOKED_UP)
+            self._groups[number, group] = table.to_pydict()
+            if len(self._groups) > KEPT_GROUPS:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end((number, group))
+        return self._groups[number, group]
+
+    def _take_parquet(self, name: str) -> None:
+        number = self._number(name)
+        keys = []
+        with self.folder.fs.open_input_file(f"{self.folder.root}/{name}") as stream:
+            for batch in pq.ParquetFile(stream).iter_batches(65536, columns=["key"]):
+                column = batch.column(0)
+                raw = np.frombuffer(column.buffers()[1], np.uint8, 32 * len(column), 32 * column.offset)
+                keys.append(raw.reshape(-1, 32)[:, :8].copy().view(">u8").ravel().astype(np.uint64))
+        if keys:
+            found = np.concatenate(keys)
+            places = np.arange(len(found), dtype=np.uint64) | np.uint64(number << 40)
+            self._fold(found, places)
+
+    def _take_segment(self, name: str) -> None:
+        start = self._seen.get(name, 0)
+        try:
+            for offset, entry in read_segment(self.folder, name, start):
+                if entry is None:
+                    self.torn += 1
+                    continue
+                packed = self._place(name, offset)
+                for key in entry["keys"]:
+                    self._recent[_short(key)] = packed
+                self._seen[name] = offset + 1  # a later refresh re-reads this last line at most
+        except FileNotFoundError:
+            return
+        if len(self._recent) >= FOLD_AT:
+            self._fold(np.empty(0, np.uint64), np.empty(0, np.uint64))
+
+    def _fold(self, keys: np.ndarray, places: np.ndarray) -> None:
+        n = len(self._recent)
+        recent = np.fromiter(self._recent.keys(), np.uint64, n), np.fromiter(self._recent.values(), np.uint64, n)
+        keys = np.concatenate([self._keys, keys, recent[0]])
+        order = np.argsort(keys, kind="stable")
+        self._keys = keys[order]
+        self._places = np.concatenate([self._places, places, recent[1]])[order]
+        self._recent = {}
+
+    def _forget(self, number: int) -> None:
+        kept = self._places >> np.uint64(40) != number
+        self._keys, self._places = self._keys[kept], self._places[kept]
+        self._recent = {key: place for key, place in self._recent.items() if place >> 40 != number}
+        self._seen.pop(self._files[number], None)
+        self._open.pop(number, None)
+
+    def _number(self, name: str) -> int:
+        if name not in self._numbers:
+            self._numbers[name] = len(self._files)
+            self._files.append(name)
+        return self._numbers[name]
+
+    def _place(self, name: str, position: int) -> int:
+        return self._number(name) << 40 | position
+
+
+def read_segment(folder: Folder, name: str, start: int = 0) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """(offset, record) of each whole line from byte `start` on; the record is None for a torn line."""
+    path = f"{folder.root}/{name}"
+    with open(path, "rb") if folder.is_local else folder.fs.open_input_file(path) as stream:
+        if start:  # inside the last line that was read: go on after it
+            stream.seek(start)
+            start += len(stream.readline())
+        while line := stream.readline():
+            yield start, decode(line)
+            start += len(line)
+
+
+def scan(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:
+    """All entries in pieces of a few thousand rows, compacted or not; for sums and looks, not for look-ups."""
+    for name in folder.names():
+        if name.endswith(".parquet"):
+            with folder.fs.open_input_file(f"{folder.root}/{name}") as stream:
+                for batch in pq.ParquetFile(stream).iter_batches(8192, columns=columns):
+                    yield pa.Table.from_batches([batch])
+        elif name.startswith("segment-") and name.endswith(".jsonl"):
+            for table in _segment_tables(folder, name):
+                yield table.select(columns)
+
+
+def compact(folder: Folder) -> int:
+    """Turn the segments that nobody writes any more into one Parquet file; returns the number of samples in it.
+
+    A kill in between leaves segments beside their Parquet copy, which is harmless: keys name contents.
+    """
+    done: list[tuple[str, int]] = []
+    count = 0
+    target = f"{folder.root}/entries-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:12]}"
+    writer: pq.ParquetWriter | None = None
+    held: list[pa.Table] = []
+    try:
+        for name in folder.names():
+            if not (name.startswith("segment-") and name.endswith(".jsonl")):
+                continue
+            lock = _try_lock(f"{folder.root}/{name}") if folder.is_local else 0
+            if lock is None:
+                continue
+            done.append((name, lock))
+            for table in _segment_tables(folder, name):
+                held.append(table)
+                if sum(map(len, held)) >= 16 * GROUP_ROWS:
+                    writer = writer or _parquet_writer(folder, target)
+                    whole = pa.concat_tables(held).combine_chunks()
+                    full = len(whole) // GROUP_ROWS * GROUP_ROWS  # so that every group but the last is full
+                    writer.write_table(whole.slice(0, full), row_group_size=GROUP_ROWS)
+                    count += full
+                    held = [whole.slice(full)]
+        if any(map(len, held)):
+            writer = writer or _parquet_writer(folder, target)
+            rest = pa.concat_tables(held)
+            writer.write_table(rest, row_group_size=GROUP_ROWS)
+            count += len(rest)
+        if writer:
+            writer.close()
+            if folder.is_local:
+                with open(f"{target}.part", "rb") as stream:
+                    os.fsync(stream.fileno())
+            folder.fs.move(f"{target}.part", f"{target}.parquet")
+        for name, _ in done:
+            folder.fs.delete_file(f"{folder.root}/{name}")
+    except OSError as error:
+        raise JournalError(*_storage_refused(folder.path, error)) from None
+    finally:
+        if folder.is_local:
+            for _, lock in done:
+                os.close(lock)
+    return count
+
+
+def spent(folder: Folder, run: str) -> tuple[float, int]:
+    """(USD, tokens) that `run` has bought into this journal so far."""
+    usd, tokens = 0.0, 0
+    for table in scan(folder, ["run", "usd", "prompt_tokens", "completion_tokens"]):
+        mine = table.filter(pc.equal(table["run"], run))
+        usd += pc.sum(mine["usd"]).as_py() or 0.0
+        tokens += sum(pc.sum(mine[name]).as_py() or 0 for name in ("prompt_tokens", "completion_tokens"))
+    return usd, tokens
+
+
+def _segment_tables(folder: Folder, name: str) -> Iterator[pa.Table]:
+    held: list[dict[str, Any]] = []
+    for _, entry in read_segment(folder, name):
+        held += rows(entry) if entry else []
+        if len(held) >= 2048:
+            yield pa.Table.from_pylist(held, schema=ENTRIES)
+            held = []
+    if held:
+        yield pa.Table.from_pylist(held, schema=ENTRIES)
+
+
+def _parquet_writer(folder: Folder, target: str) -> pq.ParquetWriter:
+    return pq.ParquetWriter(f"{target}.part", ENTRIES, filesystem=folder.fs, compression="zstd")
+
+
+def _short(key: str) -> int:
+    return int(key[:16], 16)
+
+
+def _storage_refused(path: str, error: OSError) -> tuple[str, str]:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"The disk of the journal {path} is full ({error.strerror}); no further call was sent.",
+            "Make room and give the same command again: all answers that were written are used again.",
+        )
+    return f"The journal {path} cannot be written: {error}", "Check the storage and give the same command again."
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        pass  # no locks here (Windows, some NFS): then only whole stages are compacted
+
+
+def _try_lock(path: str) -> int | None:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+    except (ImportError, OSError):
+        os.close(descriptor)
+        return None

@@ -1,0 +1,160 @@
+"""The dialogue about one question: rationale call, adaptive answer detection, answer call where it is needed.
+
+Method (method.md sections 2.1, 2.2, 3.4, 5): the zero-shot stage and `clustered` always make the answer call;
+`new_fine_tune_cot` makes it only for samples whose rationale does not hold the answer. The answer call shows question
+and rationale, not the exemplars.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from raydistill import answers, prompts
+from raydistill.config import TeacherSettings
+from raydistill.teacher.caller import Sample
+from raydistill.teacher.journal import Answer
+from raydistill.teacher.request import Request
+
+STOP: dict[str, tuple[str, ...]] = {"zero_shot": (), "few_shot": ("\nQ:",)}
+
+
+class Asks(Protocol):
+    """What a dialogue needs of a Caller (or of the batch transport's collector)."""
+
+    async def samples(self, request: Request, n: int, task: str, kind: str) -> list[Sample]: ...
+
+
+async def dialogue(
+    ask: dict[str, Any],
+    stage: str,
+    identity: str,
+    model: str,
+    seed: int | None,
+    settings: TeacherSettings,
+    caller: Asks,
+) -> list[tuple[dict[str, Any], list[tuple[str, Sample]]]]:
+    """For each sample of one row of ASKS: its row of SAMPLES, and the (kind, sample) pairs that it rests on.
+
+    `prediction` and `correct` are judged by `settings.judge`; the `baseline_` columns always by the baseline rules.
+    """
+    rationale_request = Request(
+        identity,
+        settings.endpoint,
+        model,
+        ask["prompt"],
+        ask["max_tokens"],
+        ask["temperature"],
+        STOP[stage],
+        seed,
+    )
+    degree = ask["degree"]
+    rationales = await caller.samples(rationale_request, degree, ask["task"], "rationale")
+    keys = rationale_request.keys(range(degree))
+
+    async def one(index: int, rationale: Sample) -> tuple[dict[str, Any], list[tuple[str, Sample]]]:
+        row = _blank(ask, index, keys[index], model)
+        used = [("rationale", rationale)]
+        if rationale.answer is None:
+            return _failed(row, used), used
+        text = rationale.answer.text
+        if stage == "few_shot":
+            text = text.split("\nQ:", 1)[0]  # for endpoints that overlook the stop sequence
+        row |= {"rationale": text, "finish_reason": rationale.answer.finish_reason}
+        kind = {"answer_type": ask["answer_type"], "choices": ask["choices"] or ()}
+        if ask["adaptive"]:
+            held = answers.find_in_rationale(text, finish_reason=rationale.answer.finish_reason, **kind)
+            if held is not None:
+                row["rationale"] = held.rationale
+                return _judge(row, held.answer_text, "rationale", ask, used, settings, held.answer), used
+        answer_request = Request(
+            identity,
+            settings.endpoint,
+            model,
+            prompts.answer_call(
+                ask["question"],
+                text,
+                task=ask["task"],
+                trigger=settings.answer_trigger,
+                choices=ask["choices"] or (),
+            ),
+            settings.answer_max_tokens,
+            0.0,
+            (),
+            seed,
+        )
+        [second] = await caller.samples(answer_request, 1, ask["task"], "answer")
+        used.append(("answer", second))
+        if second.answer is None:
+            return _failed(row, used), used
+        return _judge(row, second.answer.text, "second_call", ask, used, settings), used
+
+    return await asyncio.gather(*(one(i, sample) for i, sample in enumerate(rationales)))
+
+
+def _judge(
+    row: dict[str, Any],
+    text: str,
+    answered_by: str,
+    ask: dict[str, Any],
+    used: list[tuple[str, Sample]],
+    settings: TeacherSettings,
+    found: str | None = None,
+) -> dict[str, Any]:
+    verdicts = {}
+    for judge in ("robust", "baseline"):
+        rules: dict[str, Any] = {"answer_type": ask["answer_type"], "judge": judge, "task": ask["task"]}
+        prediction = found if found is not None and judge == "robust" else None
+        if prediction is None:
+            prediction = answers.extract(text, choices=ask["choices"] or (), **rules)
+        verdicts[judge] = prediction, answers.is_correct(prediction, ask["answer"], **rules)
+    prediction, correct = verdicts[settings.judge]
+    row |= {
+        "answer_text": text,
+        "prediction": prediction,
+        "correct": correct,
+        "baseline_prediction": verdicts["baseline"][0],
+        "baseline_correct": verdicts["baseline"][1],
+        "answered_by": answered_by if prediction is not None else "none",
+    }
+    return _costs(row, used)
+
+
+def _failed(row: dict[str, Any], used: list[tuple[str, Sample]]) -> dict[str, Any]:
+    error = used[-1][1].error
+    assert error is not None
+    return _costs(row, used) | {"error_kind": error.kind, "error": error.message}
+
+
+def _costs(row: dict[str, Any], used: list[tuple[str, Sample]]) -> dict[str, Any]:
+    """A response for n samples counts for its first: the others carry 0 prompt tokens, attempts and dollars."""
+    bought: list[Answer] = [sample.answer for _, sample in used if sample.answer]
+    failed = [sample.error for _, sample in used if sample.error]
+    usd = [a.usd for a in bought]
+    return row | {
+        "calls": sum(a.key == a.response for a in bought),
+        "attempts": sum(a.attempts for a in bought) + sum(e.attempts for e in failed),
+        "prompt_tokens": sum(a.prompt_tokens for a in bought),
+        "cached_tokens": sum(a.cached_tokens for a in bought),
+        "completion_tokens": sum(a.completion_tokens for a in bought),
+        "cost_usd": None if None in usd else sum(u for u in usd if u is not None),
+    }
+
+
+def _blank(ask: dict[str, Any], index: int, key: str, model: str) -> dict[str, Any]:
+    return {
+        **{name: ask[name] for name in ("question_id", "task", "split", "method", "degree")},
+        "sample_index": index,
+        "rationale": "",
+        "answer_text": "",
+        "prediction": None,
+        "correct": False,
+        "baseline_prediction": None,
+        "baseline_correct": False,
+        "answered_by": "none",
+        "finish_reason": "",
+        "teacher": model,
+        "request_key": key,
+        "error_kind": "",
+        "error": "",
+    }

@@ -1,0 +1,318 @@
+"""A teacher stage on Ray Data: rows of ASKS in, rows of SAMPLES out, whatever happens in between.
+
+Each asking actor runs many dialogues at once in one event loop; a window of open rows, not a batch, is the unit of
+work, so no call waits for another. Blocks are only how rows travel: what is paid for is in the journal, and a block
+that Ray runs again on another actor finds it there. All rows of one question text travel in one block, so that two
+actors never ask the same thing at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from raydistill.config import Settings, TeacherSettings
+from raydistill.errors import BudgetReached, TeacherError, TooManyFailures, UserError
+from raydistill.progress import Progress, Stage
+from raydistill.store import Store
+from raydistill.tables import SAMPLES
+from raydistill.teacher import journal, pricing
+from raydistill.teacher import ledger as ledgers
+from raydistill.teacher.caller import About, Caller
+from raydistill.teacher.client import Client
+from raydistill.teacher.endpoint import Endpoint
+from raydistill.teacher.governor import Governor, Limits, Permits
+from raydistill.teacher.reasoning import dialogue
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+BLOCK_ROWS = 512
+BLOCKS_AT_ONCE = 4  # per actor
+POLL_S = 0.2
+DRAIN_S = 60.0  # longest wait for calls in flight after Ctrl-C
+_OUT = pa.schema([*SAMPLES, ("ledger", pa.list_(ledgers.CALL))])
+_ORDER = ("task", "method", "degree", "question_id", "sample_index")
+
+
+def ask(
+    stage: str, asks: pa.Table, settings: Settings, endpoint: Endpoint, store: Store, progress: Progress
+) -> pa.Table:
+    """Ask the teacher every row of `asks` (raydistill.asks.ASKS); `stage` is zero_shot or few_shot.
+
+    Returns:
+        tables.SAMPLES sorted by task, method, degree, question_id, sample_index: `degree` rows for each row asked,
+        failed ones included (`error_kind`, `error`). The stage's ledger is written to the store (`ledger.load`).
+
+    Raises:
+        BudgetReached: the next call could exceed `max_usd` or `max_tokens`.
+        TooManyFailures: a larger share than `max_failed` of the rows failed; a re-run asks just those again.
+        TeacherError: the endpoint refuses everything (key, model, account).
+        JournalError: the journal is of another format or its storage is full.
+        KeyboardInterrupt: after the calls in flight came home (at most `timeout_s`, 60 s).
+    """
+    teacher = settings.teacher
+    folder = journal_folder(settings)
+    journal.compact(folder)
+    if teacher.transport == "batch":
+        from raydistill.teacher import batch
+
+        batch.fill(stage, asks, settings, endpoint, folder, progress)
+    session = uuid.uuid4().hex
+    governor = _start_governor(_limits(teacher, folder, settings.run_path))
+    outcome: list[pa.Table] = []
+    failure: list[BaseException] = []
+    work = threading.Thread(
+        target=_run_blocks,
+        args=(stage, asks, settings, endpoint, governor, session, outcome, failure),
+        name="teacher-stage",
+        daemon=True,
+    )
+    with progress.stage(stage, asks.num_rows) as shown:
+        work.start()
+        try:
+            while work.is_alive():
+                work.join(POLL_S)
+                _show(shown, governor)
+        except KeyboardInterrupt:
+            _drain(work, governor, shown, teacher)
+            raise
+        if failure:
+            raise failure[0]
+        told = _show(shown, governor)
+        table = _sorted(pa.concat_tables([_OUT.empty_table(), *outcome]))
+        _raise_stop(told["stop"], told, teacher)
+        samples = table.select(SAMPLES.names)
+        book = ledgers.ledger(stage, samples, table["ledger"].to_pylist())
+        store.write(f"ledger_{stage}", book, session)
+        journal.compact(folder)
+        _check_failures(stage, samples, asks.num_rows, teacher)
+        shown.finish(_sentence(book, samples))
+    return samples.replace_schema_metadata(None)
+
+
+def journal_folder(settings: Settings) -> journal.Folder:
+    """The run's journal, or the shared one that `teacher.journal` names."""
+    return journal.Folder(settings.teacher.journal or f"{settings.run_path}/journal")
+
+
+class Asker:
+    """The Ray Data actor: makes its parts at its first block, inside the event loop that uses them."""
+
+    def __init__(self, stage: str, settings: Settings, endpoint: Endpoint, governor: ActorHandle, session: str) -> None:
+        self.stage, self.settings, self.endpoint, self.session = stage, settings, endpoint, session
+        self.governor = governor
+        self.folder = journal_folder(settings)
+        self.reader = journal.Reader(self.folder)  # on a restart: with all that the dead actor has paid for
+        self.caller: Caller | None = None
+
+    async def __call__(self, block: pa.Table) -> pa.Table:
+        if self.caller is None:
+            self.caller = self._make()
+        if block.num_rows == 0:
+            return _OUT.empty_table()
+        if await self.governor.begin.remote(block["block"][0].as_py()):
+            self.reader.refresh()  # an actor that died had begun this block
+        rows = [asyncio.ensure_future(self._one(row)) for row in block.to_pylist()]
+        found = [sample for row in rows for sample in await row]
+        await self.caller.permits.flush()
+        return pa.Table.from_pylist(found, schema=_OUT)
+
+    def _make(self) -> Caller:
+        teacher = self.settings.teacher
+        self.window = asyncio.Semaphore(max(64, (2 if self.folder.is_local else 8) * teacher.in_flight))
+        governor = self.governor
+        permits = Permits(uuid.uuid4().hex, lambda report: governor.exchange.remote(report))
+        return Caller(
+            Client(self.endpoint.base_url, self.endpoint.key.get_secret_value(), teacher.timeout_s),
+            permits,
+            self.reader,
+            journal.Writer(self.folder),
+            teacher,
+            pricing.find(teacher),
+            About(self.settings.run_path, self.session, self.stage),
+        )
+
+    async def _one(self, ask: dict[str, Any]) -> list[dict[str, Any]]:
+        assert self.caller is not None
+        async with self.window:
+            found = await dialogue(
+                ask,
+                self.stage,
+                self.endpoint.identity,
+                self.endpoint.model,
+                self.endpoint.seed,
+                self.settings.teacher,
+                self.caller,
+            )
+        failed = any(row["error_kind"] for row, _ in found)
+        self.caller.permits.count(rows=1, failed=failed)
+        return [row | {"ledger": ledgers.facts(used, self.session)} for row, used in found]
+
+
+def _run_blocks(
+    stage: str,
+    asks: pa.Table,
+    settings: Settings,
+    endpoint: Endpoint,
+    governor: ActorHandle,
+    session: str,
+    outcome: list[pa.Table],
+    failure: list[BaseException],
+) -> None:
+    import ray.data
+
+    try:
+        blocks = ray.data.from_arrow(_blocks(asks, settings.teacher.actors))
+        found = blocks.map_batches(
+            Asker,
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=0.1,
+            compute=ray.data.ActorPoolStrategy(
+                size=settings.teacher.actors,
+                max_concurrent_calls_per_actor=BLOCKS_AT_ONCE,
+                max_tasks_in_flight_per_actor=BLOCKS_AT_ONCE,
+            ),
+            fn_constructor_kwargs={
+                "stage": stage,
+                "settings": settings,
+                "endpoint": endpoint,
+                "governor": governor,
+                "session": session,
+            },
+        )
+        for batch in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            outcome.append(batch)
+    except BaseException as error:  # handed to the thread that shows progress
+        failure.append(error)
+
+
+def _blocks(asks: pa.Table, actors: int) -> list[pa.Table]:
+    """`asks` in tables of at most about BLOCK_ROWS rows, all rows of one question text in the same one."""
+    size = max(1, min(BLOCK_ROWS, -(-asks.num_rows // (actors * BLOCKS_AT_ONCE))))
+    first: dict[str, int] = {}
+    for question in asks["question"].to_pylist():
+        first.setdefault(question, len(first))
+    place = [first[question] for question in asks["question"].to_pylist()]
+    order = sorted(range(len(place)), key=place.__getitem__)
+    ends = [i for i in range(1, len(order)) if place[order[i]] != place[order[i - 1]]] + [len(order)]
+    blocks: list[pa.Table] = []
+    start = 0
+    for end in ends:
+        if end - start >= size or end == len(order):
+            rows = asks.take(order[start:end])
+            blocks.append(rows.append_column("block", pa.array([len(blocks)] * rows.num_rows, pa.int64())))
+            start = end
+    return [block for block in blocks if block.num_rows] or [asks.append_column("block", pa.array([], pa.int64()))]
+
+
+def _limits(teacher: TeacherSettings, folder: journal.Folder, run: str) -> Limits:
+    """The stage's limits; what this run has bought before counts towards its budget."""
+    usd, tokens = journal.spent(folder, run) if teacher.max_usd or teacher.max_tokens else (0.0, 0)
+    return Limits(
+        in_flight=teacher.in_flight,
+        floor=min(teacher.in_flight_floor, teacher.in_flight),
+        requests_per_minute=teacher.requests_per_minute,
+        tokens_per_minute=teacher.tokens_per_minute,
+        usd=None if teacher.max_usd is None else teacher.max_usd - usd,
+        tokens=None if teacher.max_tokens is None else teacher.max_tokens - tokens,
+    )
+
+
+def _start_governor(limits: Limits) -> ActorHandle:
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    actor: Any = ray.remote(Governor)
+    return actor.options(num_cpus=0, scheduling_strategy=here).remote(limits)
+
+
+def _show(shown: Stage, governor: ActorHandle) -> dict[str, Any]:
+    import ray
+
+    snapshot: Any = governor.snapshot.remote()
+    told: dict[str, Any] = ray.get(snapshot)
+    elapsed = max(0.5, time.monotonic() - shown.started)
+    paused = told["paused_s"]
+    shown.update(
+        int(told.get("rows", 0)),
+        calls=int(told.get("calls", 0)),
+        per_s=told.get("calls", 0) / elapsed,
+        tokens=int(told["spent_tokens"]),
+        usd=told["spent_usd"] or None,
+        failed=int(told.get("failed", 0)) or None,
+        waiting=f"{paused:.0f} s (rate limit)" if paused >= 1 else None,
+    )
+    return told
+
+
+def _drain(work: threading.Thread, governor: ActorHandle, shown: Stage, teacher: TeacherSettings) -> None:
+    """Send no more, and let the calls in flight come home; a second Ctrl-C does not wait."""
+    import ray
+
+    ray.get(governor.drain.remote("interrupt", "stopped by Ctrl-C"))
+    deadline = time.monotonic() + min(teacher.timeout_s, DRAIN_S)
+    while work.is_alive() and time.monotonic() < deadline:
+        work.join(POLL_S)
+    told = _show(shown, governor)
+    shown.finish(f"stopped: {int(told.get('calls', 0)):,} answers of this command are kept")
+
+
+def _raise_stop(stop: tuple[str, str] | None, told: dict[str, Any], teacher: TeacherSettings) -> None:
+    if stop is None:
+        return
+    why, message = stop
+    kept = f"{int(told.get('calls', 0)):,} answers of this command are kept"
+    if why == "budget":
+        limit = "--teacher.max_usd" if "$" in message else "--teacher.max_tokens"
+        raise BudgetReached(
+            f"The budget of this run is used up: {message}; {kept}.",
+            f"Give the same command with a larger {limit}: it goes on where it stopped.",
+        )
+    if why == "journal":
+        text, _, hint = message.partition("\n  ")
+        raise journal.JournalError(text, hint)
+    if why == "fatal":
+        raise TeacherError(f"The teacher refuses: {message}; {kept}.", "Mend it and give the same command again.")
+    raise UserError(f"The stage stopped: {message}; {kept}.", "Give the same command again: it goes on.")
+
+
+def _check_failures(stage: str, samples: pa.Table, asked: int, teacher: TeacherSettings) -> None:
+    failed: dict[tuple[Any, ...], tuple[str, str]] = {}
+    for row in samples.select(["question_id", "method", "degree", "error_kind", "error"]).to_pylist():
+        if row["error_kind"]:
+            failed[row["question_id"], row["method"], row["degree"]] = row["error_kind"], row["error"]
+    if len(failed) <= teacher.max_failed * asked:
+        return
+    kinds: dict[str, list[str]] = {}
+    for kind, error in failed.values():
+        kinds.setdefault(kind, []).append(error)
+    lines = "; ".join(f"{len(errors)} {kind} (e.g. {errors[0][:160]})" for kind, errors in sorted(kinds.items()))
+    raise TooManyFailures(
+        f"{len(failed)} of {asked} questions failed in stage {stage}: {lines}.",
+        f"Give the same command again: it asks just those. --teacher.max_failed {teacher.max_failed} is what may fail.",
+    )
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    return table.sort_by([(name, "ascending") for name in _ORDER])
+
+
+def _sentence(book: pa.Table, samples: pa.Table) -> str:
+    sums = {name: sum(v or 0 for v in book[name].to_pylist()) for name in ("calls", "reused", "attempts", "usd")}
+    tokens = sum(sum(book[name].to_pylist()) for name in ("prompt_tokens", "completion_tokens"))
+    second = sum(by == "second_call" for by in samples["answered_by"].to_pylist())
+    failed = sum(kind != "" for kind in samples["error_kind"].to_pylist())
+    parts = [f"{samples.num_rows:,} samples", f"{sums['calls']:,} calls", f"{tokens:,} tokens"]
+    parts += [f"{sums['reused']:,} calls from the journal"] if sums["reused"] else []
+    parts += [f"${sums['usd']:.4f}"] if sums["usd"] else []
+    parts += [f"{second:,} second calls"] if second else []
+    parts += [f"{failed:,} failed"] if failed else []
+    return " · ".join(parts)
