@@ -17,7 +17,7 @@ METHODS: dict[str, tuple[str, str]] = {
 }
 TEACHER_METHODS = {
     "fine_tune_cot": "zero-shot",
-    "clustered": "few-shot, any exemplars",
+    "clustered": "few-shot, unchecked",
     "new_fine_tune_cot": "few-shot",
 }
 SPLITS = ("train", "test", "test_unseen", "all")

@@ -39,7 +39,7 @@ _RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "raydistill",
     "text.parse_math": False,
-    "font.size": 9,
+    "font.size": 9.5,
     "text.color": _MARKS["ink"],
     "axes.labelcolor": _MARKS["muted"],
     "axes.edgecolor": _MARKS["line"],
@@ -54,7 +54,7 @@ _RC: Any = {
     "xtick.labelcolor": _MARKS["muted"],
     "ytick.labelcolor": _MARKS["ink"],
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": 9,
     "figure.constrained_layout.use": True,
 }
 
@@ -68,30 +68,20 @@ def bars(name: str, rows: Sequence[dict[str, Any]], title: str, chance: float | 
 
     Args:
         name: prefix of the SVG's ids, unique on the page.
-        rows: label, method (colour), accuracy (None: failed), ci_low, ci_high; shares 0 … 1; optional `group` heading.
+        rows: label, method (colour), accuracy (None: failed), ci_low, ci_high; shares 0 … 1.
         chance: accuracy of guessing, drawn as a dashed line.
     """
-    groups = list(dict.fromkeys(row.get("group", "") for row in rows))
-    headings = len(groups) if any(groups) else 0
     with matplotlib.rc_context(_RC):
-        figure = Figure(figsize=(WIDTH, 0.62 + 0.34 * len(rows) + 0.3 * headings))
+        figure = Figure(figsize=(WIDTH, 0.62 + 0.34 * len(rows)))
         axes = figure.add_subplot()
-        ticks, names, y = [], [], 0.0
-        for group in groups:
-            if headings:
-                axes.text(0, y, group, transform=axes.get_yaxis_transform(), va="center", fontweight="bold")
-                y += 0.85
-            for row in (r for r in rows if r.get("group", "") == group):
-                ticks.append(y)
-                names.append(row["label"])
-                _bar(axes, y, row)
-                y += 1
+        for y, row in enumerate(rows):
+            _bar(axes, y, row)
         if chance is not None:
             axes.axvline(100 * chance, color=_MARKS["muted"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             note: Any = {"color": _MARKS["muted"], "fontsize": 8, "ha": "center", "va": "bottom"}
             axes.text(100 * chance, 1.01, "chance", transform=axes.get_xaxis_transform(), **note)
-        axes.set_yticks(ticks, names)
-        axes.set_ylim(y - 0.4, -0.6)
+        axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
         _share_axis(axes, "x")
         axes.set_xlim(0, 118)
         axes.grid(visible=False, axis="y")
@@ -198,7 +188,8 @@ def clusters(name: str, points: Sequence[dict[str, Any]], chosen: dict[str, int]
             )
         for p in points:
             if p["question_id"] in chosen:
-                axes.scatter(p["x"], p["y"], s=190, color=_MARKS["panel"], edgecolors=_MARKS["ink"], linewidths=1.5)
+                colour = _MARKS[f"k{p['cluster'] % CLUSTER_COLOURS}"]
+                axes.scatter(p["x"], p["y"], s=190, color=_MARKS["panel"], edgecolors=colour, linewidths=2.2)
                 number = str(chosen[p["question_id"]])
                 axes.text(p["x"], p["y"], number, ha="center", va="center", fontsize=8.5, fontweight="bold")
         axes.set_xticks([])

@@ -38,8 +38,13 @@ class Run:
         return self.tables[name]
 
     @property
+    def taught(self) -> bool:
+        """False where students learn from gold answers alone."""
+        return {*self.settings.students.methods} != {"vanilla"}
+
+    @property
     def simulated(self) -> bool:
-        return self.settings.teacher.kind == "simulated"
+        return self.taught and self.settings.teacher.kind == "simulated"
 
     @cached_property
     def students(self) -> list[Row]:
@@ -81,16 +86,9 @@ class Run:
 
 def read(store: Store, settings: Settings) -> Run:
     """The run in `store`; what an earlier command with other methods left there is not shown."""
-    methods = settings.students.methods
-    foreign: set[str] = set()
-    if not {"clustered", "new_fine_tune_cot"} & {*methods}:
-        foreign |= {"few_shot", "exemplars", "clusters"}
-    if {*methods} == {"vanilla"}:
-        foreign |= {"zero_shot", "ledger"}
-    return Run(
-        {
-            name: schema.empty_table() if name in foreign or store.manifest(name) is None else store.read(name)
-            for name, schema in SCHEMAS.items()
-        },
-        settings,
-    )
+    found = {name: store.read(name) for name in SCHEMAS if store.manifest(name) is not None}
+    run = Run({name: found.get(name, schema.empty_table()) for name, schema in SCHEMAS.items()}, settings)
+    foreign = [] if run.taught else ["zero_shot", "ledger"]
+    if not {"clustered", "new_fine_tune_cot"} & {*settings.students.methods}:
+        foreign += ["few_shot", "exemplars", "clusters"]
+    return Run(run.tables | {name: SCHEMAS[name].empty_table() for name in foreign}, settings)

@@ -14,22 +14,27 @@ from raydistill.report.results import Row
 from raydistill.report.run import Run
 
 
+def _place(run: Run, key: tuple[str, str, str]) -> tuple[int, int, int]:
+    """Sort key of (task, student, split): students of a task together, their splits side by side."""
+    tasks, names = (list(dict.fromkeys(r[c] for r in run.students)) for c in ("task", "student"))
+    return tasks.index(key[0]), names.index(key[1]), labels.order(key[2], labels.SPLITS)
+
+
 def head(run: Run) -> Row:
     """Title, what came out in a sentence per task, what went wrong, and the tiles."""
     names = list(run.short_names.values())
     who = names[0] if len(names) == 1 else f"{len(names)} students" if names else "the students"
     trials = run["students"]
-    failed = sum(bool(e) for e in trials["error"].to_pylist())
-    notices = [f"{failed} of {trials.num_rows} trials failed. The same command again retries them."] if failed else []
-    for name in ("zero_shot", "few_shot"):
-        lost = sum(bool(e) for e in run[name]["error"].to_pylist())
-        if lost:
-            notices.append(
-                f"{lost:,} of {run[name].num_rows:,} {name.replace('_', '-')} answers failed for good; they count in "
-                "no figure. The same command again retries them."
-            )
+    notices = [
+        f"{count} of {trials.num_rows} trials failed: {error} The same command again retries them."
+        for error, count in Counter(e.rstrip(".") + "." for e in trials["error"].to_pylist() if e).items()
+    ]
+    errors = [e for name in ("zero_shot", "few_shot") for e in run[name]["error"].to_pylist()]
+    if any(errors):
+        lost = f"{sum(map(bool, errors)):,} of {len(errors):,}"
+        notices.append(f"{lost} teacher answers failed and count in no figure. The same command again retries them.")
     return {
-        "title": f"What {who} learned from {labels.teacher(run.settings)}",
+        "title": f"What {who} learned from {labels.teacher(run.settings) if run.taught else 'right answers alone'}",
         "simulated": run.simulated,
         "lead": [_sentence(run, task) for task in list(dict.fromkeys(r["task"] for r in _judged(run)))[:3]],
         "notices": notices,
@@ -49,7 +54,8 @@ def _sentence(run: Run, task: str) -> str:
     clauses: list[str] = []
     for row in (r for r in rows if (r["method"], r["degree"]) == (best["method"], best["degree"])):
         others = [
-            f"{labels.percent(r['accuracy'])} {labels.method(r['method'], short=True)}"
+            labels.percent(r["accuracy"])
+            + (" untrained" if r["method"] == "untrained" else f" with {labels.method(r['method'], short=True)}")
             for r in rows
             if r["split"] == row["split"] and r["method"] in ("untrained", "vanilla") and r["method"] != best["method"]
         ]
@@ -72,7 +78,7 @@ def _tiles(run: Run) -> list[Row]:
         shares = [fmean(r["accuracy"] for r in asked if r["method"] == m) for m in ends]
         tasks = len({r["task"] for r in asked})
         note = " → ".join(labels.teacher_method(m) for m in ends) + (f", mean of {tasks} tasks" if tasks > 1 else "")
-        tiles.append(_tile("Teacher right", " → ".join(labels.percent(s) for s in shares), note))
+        tiles.append(_tile("Teacher right", " → ".join(f"{100 * s:.1f}" for s in shares) + " %", note))
     curated = [r for r in run.curated if r["asked"]]
     if curated:
         best = results.best_informed(curated)
@@ -101,28 +107,19 @@ def _tile(name: str, value: str, note: str) -> Row:
 def students(run: Run) -> Row:
     """Charts by task and split, all figures, and the paired comparisons."""
     guess = results.chance(run["questions"])
-    charts: list[Row] = []
-    for task in dict.fromkeys(r["task"] for r in run.students):
-        mine = [r for r in run.students if r["task"] == task]
-        several = len({r["student"] for r in mine}) > 1
-        shown = []
-        for split in dict.fromkeys(r["split"] for r in mine):
-            rows = [
-                row
-                | {"label": labels.method(row["method"], row["degree"], short=True)}
-                | ({"group": run.short_names[row["student"]]} if several else {})
-                for row in mine
-                if row["split"] == split
-            ]
-            words = labels.split(split, run.splits)
-            svg = plots.bars(
-                f"a{len(charts)}-{split}", rows, f"Accuracy on {labels.task(task)}, {words}", guess.get((task, split))
-            )
-            shown.append({"split": words, "n": max(r["n"] for r in rows), "svg": svg})
-        charts.append({"name": labels.task(task), "charts": shown})
+    charts: dict[str, list[Row]] = {}
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in run.students:
+        groups.setdefault((row["task"], row["student"], row["split"]), []).append(row)
+    for i, ((task, student, split), mine) in enumerate(sorted(groups.items(), key=lambda item: _place(run, item[0]))):
+        rows = [row | {"label": labels.method(row["method"], row["degree"], short=True)} for row in mine]
+        name, words = run.short_names[student], labels.split(split, run.splits)
+        svg = plots.bars(f"a{i}", rows, f"{name} on {labels.task(task)}, {words}", guess.get((task, split)))
+        n = max(row["n"] for row in rows)
+        charts.setdefault(labels.task(task), []).append({"student": name, "split": words, "n": n, "svg": svg})
 
     def heading(row: Row) -> str:
-        return f"{labels.task(row['task'])}, {labels.split(row['split'], run.splits)}"
+        return f"{labels.task(row['task'])}, {labels.split(row['split'], run.splits)}: {row['student']}"
 
     return {
         "accuracy": charts,
@@ -132,7 +129,6 @@ def students(run: Run) -> Row:
         "pairs": [
             {
                 "heading": heading(row["first"]),
-                "student": row["first"]["student"],
                 "seed": row["first"]["seed"],
                 "first": labels.method(row["first"]["method"], row["first"]["degree"], short=True),
                 "second": labels.method(row["second"]["method"], row["second"]["degree"], short=True),

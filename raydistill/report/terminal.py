@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
@@ -19,20 +21,18 @@ def show(store: Store, settings: Settings, console: Console | None = None) -> No
     """Print what a run found: the teacher's answers, the rows kept, the students, the spend and the report's path."""
     console = console or Console(highlight=False)
     run = read(store, settings)
-    who = labels.teacher(settings)
     console.print()
-    console.print(
-        Text.assemble(("Teacher: ", "bold"), who, ", a program that imitates one, not a model" * run.simulated)
-    )
+    if run.taught:
+        notice = ", a program that imitates one, not a model" if run.simulated else ""
+        console.print(Text.assemble(("Teacher: ", "bold"), labels.teacher(settings), notice))
     if run.asked_overall:
         console.print(Padding(_teacher(run), (0, 0, 0, 1)))
     for task in dict.fromkeys(r["task"] for r in run.students):
         rows = [r for r in run.students if r["task"] == task]
         console.print(Text.assemble(("Students: ", "bold"), f"{labels.task(task)}, right answers with 95 % interval"))
         console.print(Padding(_students(rows, run), (0, 0, 0, 1)))
-        for row in (r for r in rows if r["error"]):
-            name = f"{run.short_names[row['student']]}, {labels.method(row['method'], row['degree'], short=True)}"
-            console.print(Text(f"  {name}: {row['error']}", style="red"))
+    for error, count in Counter(e for e in run["students"]["error"].to_pylist() if e).items():
+        console.print(Text(f"{count} of {run['students'].num_rows} trials failed: {error}", style="red"))
     if run.spent:
         tokens = run.spent["prompt_tokens"] + run.spent["completion_tokens"]
         cost = "no money (simulated)" if run.simulated else run.cost(run.spent["usd"])
@@ -55,24 +55,21 @@ def _share(row: Row) -> Text:
 
 
 def _teacher(run: Run) -> Table:
-    tasks = {r["task"] for r in run.asked_overall}
+    """One line for each way of asking, under its task where there are several."""
     kept = {(r["task"], r["method"], r["degree"]): r for r in run.curated}
-    table = _table(
-        *(["Task"] if len(tasks) > 1 else []), "Asked", "Right, 95 % interval", "Questions", "Train rows kept"
-    )
-    last = ""
-    for row in run.asked_overall:
-        cells = [Text(labels.task(row["task"]) if row["task"] != last else "")] if len(tasks) > 1 else []
-        last = row["task"]
-        curated = kept.get((row["task"], row["method"], row["degree"]))
-        rows_kept = f"{curated['kept']:,} of {curated['asked'] or curated['candidates']:,}" if curated else "not used"
-        table.add_row(
-            *cells,
-            Text(labels.teacher_method(row["method"], row["degree"])),
-            _share(row),
-            Text(f"{row['questions']:,}", justify="right"),
-            Text(rows_kept),
-        )
+    table = _table("Asked", "Right, 95 % interval", "Questions", "Kept")
+    tasks = list(dict.fromkeys(r["task"] for r in run.asked_overall))
+    for task in tasks:
+        if len(tasks) > 1:
+            table.add_row(Text(labels.task(task), style="bold"))
+        for row in (r for r in run.asked_overall if r["task"] == task):
+            curated = kept.get((task, row["method"], row["degree"]))
+            table.add_row(
+                Text("  " * (len(tasks) > 1) + labels.teacher_method(row["method"], row["degree"])),
+                _share(row),
+                Text(f"{row['questions']:,}", justify="right"),
+                Text(f"{curated['kept']:,} of {curated['candidates']:,}" if curated else "for exemplars"),
+            )
     return table
 
 
