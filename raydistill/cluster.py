@@ -9,6 +9,9 @@ import json
 import logging
 import os
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +58,27 @@ def connect(settings: RaySettings) -> None:
         # address="local": never join a Ray that somebody else left running on this machine.
         options |= {"address": "local", "include_dashboard": settings.dashboard, "num_cpus": settings.cpus}
     try:
-        ray.init(**options)
+        with _without_native_stderr():
+            ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not address:
             raise
         raise _unreachable(address, str(error)) from None
     quiet()
+
+
+@contextmanager
+def _without_native_stderr() -> Iterator[None]:
+    """Ray's C++ core announces the log level that we set, on file descriptor 2; errors come as exceptions."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _check_port(address: str) -> None:

@@ -21,7 +21,8 @@ from raydistill import __version__, asks, cluster, curate, tasks
 from raydistill.config import Settings
 from raydistill.progress import Progress
 from raydistill.store import Store, content_hash, fingerprint
-from raydistill.tables import EXEMPLARS, SAMPLES
+from raydistill.tables import EMBEDDINGS, EXEMPLARS, SAMPLES
+from raydistill.teacher import ledger
 from raydistill.teacher.endpoint import Endpoint, open_endpoint
 
 # Settings that say how, where or at what cost something is done, but not what comes out.
@@ -62,6 +63,8 @@ def _stages(run: _Run) -> str:
         )
         to_ask_again = asks.few_shot(questions, exemplars, settings)
         few_shot = run.stage("few_shot", [to_ask_again, answers], lambda: run.ask("few_shot", to_ask_again))
+    bought = ledger.load(run.store)
+    run.stage("ledger", [bought], lambda: bought)
     training = run.stage(
         "training",
         [questions, zero_shot, few_shot, settings.curation, methods, degrees],
@@ -121,7 +124,19 @@ class _Run:
         return stage.ask(name, asks_table, self.settings, endpoint, self.store, self.progress)
 
     def choose(self, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
-        raise NotImplementedError
+        from raydistill.exemplars import embed, select
+
+        how = self.settings.exemplars
+        assert self.ray
+        pool = questions if how.pool == "all" else questions.filter(pc.equal(questions["split"], "train"))
+        with self.progress.stage("exemplars", pool.num_rows) as shown:
+            vectors = EMBEDDINGS.empty_table()
+            if not how.file:
+                vectors = embed.embed(pool, how, self.store, shown.update)
+            chosen, clusters = select.select_remote(questions, vectors, zero_shot, how, self.settings.students.methods)
+            shown.finish(f"{chosen.num_rows} exemplars chosen from {pool.num_rows:,} questions")
+        self.store.write("clusters", clusters, "made with exemplars")
+        return chosen
 
     def train(self, questions: pa.Table, training: pa.Table) -> pa.Table:
         from raydistill.students import grid
