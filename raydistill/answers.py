@@ -24,6 +24,9 @@ Judge = Literal["robust", "baseline"]
 LONGEST_ANSWER = 2_000
 """Characters of an answer that the robust judge reads (NFC is quadratic on runs of combining marks)."""
 
+LONGEST_LEAD_IN = 80
+"""Characters before "answer is" that are searched for "Therefore, the" and the like."""
+
 TOLERANCE = 1e-6
 """Numbers closer than this are equal (Ho et al. 2023)."""
 
@@ -116,16 +119,17 @@ def student_answer(
 ) -> tuple[str | None, bool]:
     """Read a student's completion; returns the prediction and whether it has the mark that its training text has.
 
-    Behind the first `mark` stands the answer. Without the mark, the baseline judge takes the last candidate of the
-    whole text, the robust judge an answer sentence or else the last sentence (never letters of the rationale's body:
-    in tracking they agree with the gold by chance only). `mark` "" (trained on answers alone): the text is the answer.
+    Behind the first `mark` (up to a second) stands the answer. Without the mark, the baseline judge takes the last
+    candidate of the whole text, the robust judge an answer sentence or else the last sentence (never letters of the
+    rationale's body: in tracking they agree with the gold by chance only). `mark` "" (trained on answers alone): the
+    text is the answer.
     """
     formatted = mark in completion
     if judge == "baseline":
         return _baseline(completion, answer_type, choices, task, mark), formatted
     text = _cut(completion)
     if mark in text:
-        text = text.partition(mark)[2] if mark else text
+        text = text.split(mark, 2)[1] if mark else text
     elif not _answer_spans(text):
         text = _SENTENCES.split(text.strip()[-LONGEST_ANSWER:])[-1]
     return extract(text, answer_type=answer_type, choices=choices, task=task), formatted
@@ -205,13 +209,11 @@ def _number_text(number: str) -> str:
 
 _RUN_ON = re.compile(r"\nQ:|\bEND\b")
 # `[^()\n]` rather than `[^)]`: a text of nothing but "answer (" must not be scanned anew from each of them.
-_TRIGGER = re.compile(
-    r"(?:\bthe )?(?:\bfinal |\bcorrect )?\banswer(?: \([^()\n]*\))?(?: would be| will be| is|:| =)", re.IGNORECASE
-)
-# What leads up to "the answer is" and goes with it when the sentence is taken out.
+_TRIGGER = re.compile(r"\banswer(?: \([^()\n]*\))?(?: would be| will be| is|:| =)", re.IGNORECASE)
+# What leads up to "answer is" and goes with it when the sentence is taken out.
 _LEAD_IN = re.compile(
-    r"(?:\b(?:so|therefore|thus|hence|then|and|finally|in conclusion|i think|that|this means|we can conclude|my|our"
-    r"|among [A-Z] through [A-Z])\b[\s,:]*)+$",
+    r"(?:\b(?:the|final|correct|my|our|so|therefore|thus|hence|then|and|finally|in conclusion|i think|that|this means"
+    r"|we can conclude|among [A-Z] through [A-Z])\b[\s,:]*)+$",
     re.IGNORECASE,
 )
 _SENTENCES = re.compile(r"(?<=[.!?])\s+|\n")
@@ -225,7 +227,7 @@ def _cut(text: str) -> str:
 
 
 def _answer_spans(text: str) -> list[tuple[int, int, int]]:
-    """(begin, start, end) of each answer sentence: begin of "the answer is"; the answer lies in text[start:end].
+    """(begin, start, end) of each answer sentence: begin of "answer is"; the answer lies in text[start:end].
 
     The answer reaches to the end of its line (or to the next trigger); where that is blank, of the next line with text.
     """
@@ -251,7 +253,7 @@ def _sentence_end(text: str, start: int, end: int) -> int:
 
 def _clause_begin(text: str, begin: int) -> int:
     """Where the clause of a trigger at `begin` starts, its "Therefore, " included; a reason given before it stays."""
-    lead_in = _LEAD_IN.search(text, max(0, begin - 200), begin)
+    lead_in = _LEAD_IN.search(text, max(0, begin - LONGEST_LEAD_IN), begin)
     end = lead_in.start() if lead_in else begin
     while end and (text[end - 1].isspace() or text[end - 1] in "*_#`"):
         end -= 1

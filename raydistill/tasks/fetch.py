@@ -49,11 +49,18 @@ def published(name: str, url: str, sha256: str) -> Path:
     if cached.is_file() and _sha256(cached) == sha256:
         return cached
     if mirror := os.environ.get("RAYDISTILL_DATA_URL"):
+        if not mirror.startswith(("http://", "https://")):
+            raise QuestionsError(f"RAYDISTILL_DATA_URL is {mirror}, which is no http(s) address.")
         url = f"{mirror.rstrip('/')}/{name}"
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{cached}.lock"):
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{cached}.lock")
+        lock.acquire()
+    except OSError as error:
+        raise Unavailable(f"Cannot write to the cache {cached.parent}: {error}.") from None
+    with lock:
         if not (cached.is_file() and _sha256(cached) == sha256):  # another process may have been faster
-            _download(url, cached, sha256)
+            _download(name, url, cached, sha256)
     return cached
 
 
@@ -61,7 +68,7 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("raydistill") / "questions"
 
 
-def _download(url: str, target: Path, sha256: str) -> None:
+def _download(name: str, url: str, target: Path, sha256: str) -> None:
     """Fetch `url` into `target`, going on where an earlier attempt (or run) broke off; the last step is a rename."""
     part = target.with_name(target.name + ".part")
     problem = ""
@@ -86,7 +93,7 @@ def _download(url: str, target: Path, sha256: str) -> None:
             problem = f"what it sends has the SHA-256 {found}, expected {sha256}"
     raise Unavailable(
         f"Cannot download {url}: {problem}.",
-        "Check the network, or put a copy into a folder and set RAYDISTILL_DATA_DIR to it (see docs: question files).",
+        f"Check the network, or set RAYDISTILL_DATA_DIR to a folder that has the file as {name}.",
     )
 
 
@@ -96,6 +103,7 @@ def _receive(url: str, part: Path) -> None:
     with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
         resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if response.status == 206 and not resumed:
+            part.unlink(missing_ok=True)  # the next attempt asks for the whole
             raise http.client.HTTPException("the server sends another part than the one asked for")
         size = have if resumed else 0
         with part.open("ab" if resumed else "wb") as file:

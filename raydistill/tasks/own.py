@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +49,7 @@ def read(source: str, answer_type: AnswerType, columns: ColumnSettings) -> list[
     rows: list[Row] = []
     first: dict[str, tuple[str, Item]] = {}
     repeated: list[str] = []
-    for number, (where, fields) in enumerate(_rows(source)):
+    for number, (where, fields) in enumerate(_rows(source, columns.split)):
         row = Row(_item(fields, answer_type, columns, where), _split(fields, columns, where), number)
         earlier = first.setdefault(" ".join(row.item.question.split()), (where, row.item))
         if earlier[0] == where:
@@ -77,10 +78,10 @@ def read(source: str, answer_type: AnswerType, columns: ColumnSettings) -> list[
     return rows
 
 
-def _rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(source: str, split_column: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """(where, fields) of each row; `where` names file and line, or row."""
     if source.startswith("hf://"):
-        yield from _hub_rows(source)
+        yield from _hub_rows(source, split_column)
         return
     path = Path(source).expanduser()
     if not path.is_file():
@@ -135,7 +136,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from ((f"{path}, row {number} (from 0)", row) for number, row in enumerate(rows))
 
 
-def _hub_rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _hub_rows(source: str, split_column: str) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         import datasets
     except ImportError:
@@ -155,7 +156,7 @@ def _hub_rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
         else:
             log.warning("%s: split %s is left out", source, ", ".join(map(str, left_out)))
     for part, rows in parts.items():
-        given = {"split": part} if len(parts) > 1 and set(parts) <= set(SPLITS) else {}
+        given = {split_column: part} if len(parts) > 1 and set(parts) <= set(SPLITS) else {}
         for number, fields in enumerate(rows):
             yield f"{source}, {part} row {number} (from 0)", {**fields, **given}
 
@@ -212,7 +213,7 @@ def _gold(value: Any, answer_type: AnswerType, choices: tuple[str, ...]) -> str 
     """The gold answer as text; None: it is not of the type."""
     if answer_type == "yes_no" and isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None
     text = str(value).strip()
     plain = answers.canonical(text, answer_type)
