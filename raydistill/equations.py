@@ -1,0 +1,304 @@
+"""Find the equations that a text spells out ("5 apples + 3 apples = 8 apples") and work each one out.
+
+Nothing is evaluated but what this parser reads, in exact fractions. What it does not fully understand (variables,
+"20% of", dates, mixed units) is left unjudged: a right step must not be called wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import product
+from typing import NamedTuple
+
+LONGEST_SIDE = 60
+"""Tokens of one side of an equation that are looked at."""
+
+
+class Equation(NamedTuple):
+    text: str
+    """As written, white space made single."""
+    holds: bool | None
+    """None: not judged."""
+
+
+class _Token(NamedTuple):
+    kind: str  # number | op | open | close | equals | is | word | other
+    text: str
+    start: int
+    end: int
+
+
+class _Value(NamedTuple):
+    """A side of an equation, worked out twice: percentages as hundredths, and as plain numbers."""
+
+    readings: tuple[Fraction, Fraction]
+    literal_decimals: int | None
+    """Decimals of a side that is one number; None for an expression."""
+    rounded: bool
+    """Multiplies or divides by a number of two or more decimals, which may be a rounded one."""
+    units: frozenset[str]
+    operators: int
+    divides: bool
+
+
+def equations(text: str) -> Iterator[Equation]:
+    """Each equation of `text` in turn; "5 + 3 = 8 = 9" has two. Any text will do; the time is linear in its length."""
+    for line in re.split(r"\n+|(?<=[^\d\s])[.;!?](?:\s|$)|(?<=\d)[.;!?](?:\s|$)", _plain(text)):
+        tokens = _tokens(re.sub(r"^\s*(?:[-*•]\s+|\(?\d{1,2}[.):]\s+)", "", line))
+        marks = [i for i, t in enumerate(tokens) if t.kind in ("equals", "is")]
+        for before, mark, after in zip([-1, *marks], marks, [*marks[1:], len(tokens)], strict=False):
+            left = tokens[max(before + 1, mark - LONGEST_SIDE) : mark]
+            right = tokens[mark + 1 : min(after, mark + 1 + LONGEST_SIDE)]
+            found = _judge(left, tokens[mark], right, whole_left=before >= 0)
+            if found:
+                yield found
+
+
+def false_equations(text: str) -> list[str]:
+    """The equations of `text` that do not hold, as written."""
+    return [e.text for e in equations(text) if e.holds is False]
+
+
+def numbers(text: str) -> set[Fraction]:
+    """The numbers that stand in `text`, digits only."""
+    return {Fraction(t.text.rstrip("%")) for t in _tokens(_plain(text)) if t.kind == "number"}
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+_TOKEN = re.compile(
+    r"(?P<other>\d+/\d+/\d+|\d+:\d+|\d+(?:st|nd|rd|th)\b|\d[\d.,]*(?:[^\W\d_]+\d\w*)|\d{16,}"
+    r"|(?:step|day|week|year|part|case|option|question|number|no\.|#)\s*\d+\b)"
+    r"|(?P<number>(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?%?|\.\d+%?)"
+    r"|(?P<equals>=|\b(?:is|are) equal to\b|\bequals?\b)"
+    r"|(?P<is>≈|\bis (?:about|approximately|roughly)\b|\b(?:is|are|makes|gives|leaves)\b)"
+    r"|(?P<op>[-+*/]|\b(?:plus|minus|times|(?:multiplied|divided) by)\b|\b[xX]\b(?=\s*[$(\d.]))"
+    r"|(?P<open>\()|(?P<close>\))"
+    r"|(?P<word>\$|€|£|¢|[^\W\d_]+(?:['’-][^\W\d_]+)*)"
+    r"|(?P<rest>\S)",
+    re.IGNORECASE,
+)
+_OPERATORS = {"plus": "+", "minus": "-", "times": "*", "x": "*", "multiplied by": "*", "divided by": "/"}
+_TYPOGRAPHY = {
+    r"\\(?:times|cdot)": "*", r"\\div": "/", r"\\([$%])": r"\1",
+    r"\\d?frac\{([^{}]*)\}\{([^{}]*)\}": r"(\1)/(\2)",
+    r"[×·∗]": "*", r"÷": "/", r"[−–—]": "-", r"\*\*": "", r"\\[()\[\]]": "", r"<<[^<>]*>>": "",
+}  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    for pattern, plain in _TYPOGRAPHY.items():
+        text = re.sub(pattern, plain, text)
+    return text
+
+
+def _tokens(line: str) -> list[_Token]:
+    tokens: list[_Token] = []
+    for match in _TOKEN.finditer(line):
+        kind, text = match.lastgroup or "rest", match[0]
+        if kind == "number":
+            text = text.replace(",", "")
+        elif kind == "op":
+            text = _OPERATORS.get(" ".join(text.lower().split()), text)
+        tokens.append(_Token("other" if kind == "rest" else kind, text, match.start(), match.end()))
+    return tokens
+
+
+def _judge(left: Sequence[_Token], mark: _Token, right: Sequence[_Token], *, whole_left: bool) -> Equation | None:
+    """The equation around one mark; None where there is none (nothing is calculated on the left)."""
+    found_left = _suffix(left)
+    found_right = _prefix(right)
+    if found_left is None or found_right is None:
+        return None
+    (a, first), (b, last) = found_left, found_right
+    soft = mark.kind == "is"
+    # A lone number on the left is only a side where it is all that stands between two marks.
+    if (not a.operators and not (whole_left and first == 0 and not soft)) or (soft and b.operators):
+        return None
+    if (first and _ties(left[first - 1])) or (last < len(right) and not _may_follow(right, last, soft)):
+        return None
+    shown = " ".join(t.text for t in [*left[first:], mark, *right[:last]])
+    return Equation(_tidy(shown), _equal(a, b, about="≈" in mark.text or (len(mark.text.split()) > 1 and soft)))
+
+
+def _ties(before: _Token) -> bool:
+    """True where the token before an expression belongs to it, so that the expression was not read whole."""
+    words = {*"of half twice double triple third quarter than by from to per remainder".split()}
+    return (before.kind in ("op", "number", "other") and before.text not in ",:→") or before.text.lower() in words
+
+
+def _may_follow(tokens: Sequence[_Token], i: int, soft: bool) -> bool:
+    """True where the expression before token `i` ends there ("8, so", "8 - that is"), rather than goes on unread."""
+    after = tokens[i]
+    if after.kind == "op":
+        return after.text == "-" and i + 1 < len(tokens) and tokens[i + 1].kind == "word"
+    if after.kind in ("number", "other"):
+        return after.text in ".,;:!?)]\"'”’*_`" or (
+            after.kind == "other" and not after.text[0].isalnum() and after.text != "^"
+        )
+    more = {"of", "more", "less", "fewer", "greater", "times", "remainder", "r", "with", "percent", "and", "out"}
+    return after.text.lower() not in (more if soft else more - {"more", "less", "fewer", "and", "with"} | {"with"})
+
+
+# An expression: operand (operator operand)*; an operand may have units behind it ("5 red apples").
+_SCALES = {*"hundred thousand million billion dozen dozens half halves thirds quarters percent".split()}
+_NO_UNIT = _SCALES | {"of", "and", "then", "so", "than", "more", "less", "fewer", "times", "which", "that", "or", "if"}
+
+
+class _Unread(Exception):
+    pass
+
+
+class _Reader:
+    """Recursive descent over tokens; raises _Unread where they are no expression it knows."""
+
+    def __init__(self, tokens: Sequence[_Token]) -> None:
+        self.tokens, self.i = tokens, 0
+        self.units: set[str] = set()
+        self.operators = 0
+        self.divides = self.rounded = self.scaled = False
+        self.decimals: int | None = None
+
+    def peek(self, kind: str, texts: str = "") -> bool:
+        return (
+            self.i < len(self.tokens)
+            and self.tokens[self.i].kind == kind
+            and (not texts or self.tokens[self.i].text in texts)
+        )
+
+    def sum(self) -> list[Fraction]:
+        value = self.product()
+        while self.peek("op", "+-") and self.goes_on():
+            sign = 1 if self.next().text == "+" else -1
+            self.operators += 1
+            value = [a + sign * b for a, b in zip(value, self.product(), strict=True)]
+        return value
+
+    def product(self) -> list[Fraction]:
+        value = self.operand()
+        while self.peek("op", "*/") and self.goes_on():
+            self.scaled = True
+            self.operators += 1
+            if self.next().text == "*":
+                value = [a * b for a, b in zip(value, self.operand(), strict=True)]
+                continue
+            self.divides = True
+            by = self.operand()
+            if not all(by):
+                raise _Unread
+            value = [a / b for a, b in zip(value, by, strict=True)]
+        return value
+
+    def goes_on(self) -> bool:
+        """An operand stands behind the operator."""
+        after = self.tokens[self.i + 1 : self.i + 3]
+        return bool(after) and (
+            after[0].kind in ("number", "open")
+            or after[0].text in "$€£"
+            or (after[0].text == "-" and len(after) > 1 and after[1].kind == "number")
+        )
+
+    def operand(self) -> list[Fraction]:
+        sign = 1
+        if self.peek("op", "-"):
+            self.i += 1
+            sign = -1
+        if self.peek("word", "$€£"):
+            self.units.add(self.next().text)
+        if self.peek("open"):
+            self.i += 1
+            value = self.sum()
+            if not self.peek("close"):
+                raise _Unread
+            self.i += 1
+            self.decimals = None
+        elif self.peek("number"):
+            value = self.number(self.next().text)
+        else:
+            raise _Unread
+        while self.peek("word"):
+            word = self.tokens[self.i].text.lower()
+            if word in _NO_UNIT or (len(word) == 1 and word not in "gmlhs¢"):
+                break
+            self.units.add(word)
+            self.i += 1
+        return [sign * v for v in value]
+
+    def number(self, text: str) -> list[Fraction]:
+        self.decimals = len(text.rstrip("%").partition(".")[2])
+        self.rounded = self.rounded or self.decimals >= 2
+        plain = Fraction(text.rstrip("%"))
+        return [plain / 100 if text.endswith("%") else plain, plain]
+
+    def next(self) -> _Token:
+        self.i += 1
+        return self.tokens[self.i - 1]
+
+    def value(self, readings: list[Fraction]) -> _Value:
+        literal = self.decimals if not self.operators else None
+        rounded = self.rounded and self.scaled
+        return _Value((readings[0], readings[1]), literal, rounded, frozenset(self.units), self.operators, self.divides)
+
+
+def _read(tokens: Sequence[_Token]) -> tuple[_Value, int] | None:
+    """The longest expression that `tokens` begin with, and its length in tokens."""
+    reader = _Reader(tokens)
+    try:
+        return reader.value(reader.sum()), reader.i
+    except _Unread:
+        return None
+
+
+def _prefix(tokens: Sequence[_Token]) -> tuple[_Value, int] | None:
+    skip = 0
+    while skip < len(tokens) and tokens[skip].text.lower() in ("a", "an", "total", "of", "just", "only"):
+        skip += 1  # "5 + 3 = a total of 8"
+    found = _read(tokens[skip:])
+    return found and (found[0], found[1] + skip)
+
+
+def _suffix(tokens: Sequence[_Token]) -> tuple[_Value, int] | None:
+    """The longest expression that `tokens` end with, and where it begins."""
+    for start, token in enumerate(tokens):
+        if token.kind in ("number", "open", "op") or token.text in "$€£":
+            found = _read(tokens[start:])
+            if found and found[1] == len(tokens) - start:
+                return found[0], start
+    return None
+
+
+# --- judging ---------------------------------------------------------------------------------------------------------
+
+_MEASURES = (
+    "second minute hour day week fortnight month year decade century cent penny nickel dime quarter dollar euro pound "
+    "inch foot feet yard mile millimeter centimeter meter kilometer mm cm m km g gram kg kilogram oz ounce lb ton "
+    "ml liter litre l gallon quart pint cup dozen pair"
+).split()
+_CURRENCY = {"$": "dollar", "€": "euro", "£": "pound", "¢": "cent"}
+
+
+def _equal(a: _Value, b: _Value, about: bool) -> bool | None:
+    if any(_close(x, y, a, b, about) for x, y in product(a.readings, b.readings)):
+        return True
+    measured = {_CURRENCY.get(u, u if u in _MEASURES else u.rstrip("s")) for u in a.units | b.units}
+    # "2 hours - 30 minutes = 90 minutes": right, but not as plain numbers.
+    return None if len(measured.intersection(_MEASURES)) > 1 else False
+
+
+def _close(x: Fraction, y: Fraction, a: _Value, b: _Value, about: bool) -> bool:
+    if x == y:
+        return True
+    slack = Fraction(0)
+    if b.literal_decimals is not None and (x * 10**b.literal_decimals).denominator != 1:
+        slack = Fraction(1, 10**b.literal_decimals)  # rounded or cut to the digits shown
+    if a.rounded or b.rounded:
+        slack = max(slack, abs(x) / 500)
+    if about:
+        slack = max(slack, abs(x) / 20, Fraction(1))
+    return abs(x - y) < slack
+
+
+def _tidy(text: str) -> str:
+    return re.sub(r"([$€£(]) | (?=\))", r"\1", text)
