@@ -113,7 +113,7 @@ class LocalServerSettings(Section):
     context_tokens: int = Field(4096, ge=256)
     """Context length of one request."""
     parallel: int = Field(4, ge=1)
-    """Requests that the server works on at once."""
+    """Requests that the server works on at once; also the most samples (`n`) that one request may ask for."""
     threads: int | None = Field(None, ge=1)
     """CPU threads; all cores where not given."""
 
@@ -271,7 +271,9 @@ class StudentSettings(Section):
     max_output_tokens: int = Field(512, ge=8)
     """Longer training completions are cut at the end."""
     max_new_tokens: int = Field(256, ge=1)
-    """Token limit of a generated answer."""
+    """Token limit of a generated rationale with its answer."""
+    answer_tokens: int = Field(32, ge=1)
+    """Token limit of an answer written without a rationale (students that are untrained or trained on answers)."""
     generation_batch: int = Field(64, ge=1)
     """Questions generated at once."""
     validation_share: float = Field(0.0, ge=0, lt=0.5)
@@ -284,12 +286,14 @@ class StudentSettings(Section):
     """Write numbers as "43" rather than the benchmark's "43.0" in the training text."""
     workers: int = Field(1, ge=0)
     """Ray Train workers per trial; 0 trains in this process (what --local sets)."""
-    cpus_per_worker: float = Field(2, gt=0)
-    """CPUs (threads) per worker."""
+    cpus_per_worker: float | None = Field(None, gt=0)
+    """CPUs (threads) per worker; by default the machine's cores shared out over the workers of concurrent trials."""
     gpus_per_worker: float = Field(0, ge=0)
     """GPUs per worker; fractions let small students share one."""
     concurrent_trials: int = Field(1, ge=1)
-    """Trials that train at once."""
+    """Trials that train at once (and students that answer at once)."""
+    restarts: int = Field(2, ge=0)
+    """How often a trial goes on from its last epoch after a worker or a node was lost."""
 
 
 class RaySettings(Section):

@@ -84,14 +84,15 @@ def attach() -> tuple[Any, Callable[[Any], None]]:
     config = json.loads(sys.stdin.readline())
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else is printed goes to the log
-
-    def wait_for_the_end() -> None:
-        sys.stdin.read()
-        os._exit(0)  # no clean-up to wait for, and nothing that could hang
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def ready(message: Any) -> None:
         print(json.dumps(message), file=out, flush=True)
         out.close()
-        threading.Thread(target=wait_for_the_end, daemon=True).start()
 
     return config, ready
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)  # no clean-up to wait for, and nothing that could hang
