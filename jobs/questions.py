@@ -67,9 +67,13 @@ def load(settings: list[str], task: str | None) -> pa.Table:
         except QuestionsError as error:
             if task:
                 raise
-            console.print(f"{name}: {error}")
+            console.print(f"{name}: {error.message}")
     if not found:
-        raise QuestionsError("None of the benchmark files is at hand.")
+        raise QuestionsError(
+            "None of the benchmark files can be had.",
+            "Set RAYDISTILL_DATA_DIR to a folder with copies, or look at generated questions: "
+            "python jobs/questions.py configs/quickstart.yaml",
+        )
     return pa.concat_tables(found)
 
 
@@ -83,12 +87,17 @@ def show(questions: pa.Table) -> None:
         splits = [str(pc.sum(pc.equal(rows["split"], split))) for split in ("train", "test", "test_unseen")]
         counts.add_row(name, rows["answer_type"][0].as_py(), *splits)
     console.print(counts)
-    overlap = tasks.leakage(questions)
-    title = "Test questions that occur in train: the same / with other digits / other digits and names / same story / "
-    table = Table(*overlap.column_names, title=title + "in another task's train", title_justify="left")
-    for row in overlap.to_pylist():
-        table.add_row(*map(str, row.values()))
-    console.print(table)
+    heads = ["task", "split", "questions", "same", "digits", "names", "story", "elsewhere"]
+    overlap = Table(*heads, title="Test questions that a train question gives away", title_justify="left")
+    for column in overlap.columns[2:]:
+        column.justify = "right"
+    for row in tasks.leakage(questions).to_pylist():
+        overlap.add_row(*map(str, row.values()))
+    console.print(overlap)
+    console.print(
+        "same: word for word · digits: but for the digits · names: but for digits and names · "
+        "story: all but the last sentence · elsewhere: in another task's train"
+    )
     for name in names:
         if name in published.BENCHMARKS:
             console.print(f"{name}: {published.BENCHMARKS[name].hazards}")

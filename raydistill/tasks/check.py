@@ -28,7 +28,7 @@ def checks() -> Iterator[Check]:
     """Every acceptance check of the eight benchmarks; a file that cannot be had or is another is a failed one."""
     for task in published.BENCHMARKS:
         try:
-            yield from _task(task)
+            yield from benchmark_checks(task)
         except QuestionsError as error:
             yield Check(task, "file", "the published file", error.message)
 
@@ -39,7 +39,8 @@ def items_sha256(items: Sequence[Item]) -> str:
     return hashlib.sha256("\n".join(pairs).encode()).hexdigest()
 
 
-def _task(task: str) -> Iterator[Check]:
+def benchmark_checks(task: str) -> Iterator[Check]:
+    """The checks of one benchmark; raises QuestionsError where a file cannot be had or is another."""
     benchmark = published.BENCHMARKS[task]
     items = published.items(task)  # compares the raw file's hash
     yield Check(task, "rows", str(benchmark.rows), str(len(items)))

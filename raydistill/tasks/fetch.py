@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +20,7 @@ from filelock import FileLock
 from raydistill.errors import QuestionsError
 
 ATTEMPTS = 4
+WAIT_S = 0.5
 TIMEOUT_S = 15
 LARGEST_FILE = 50_000_000
 
@@ -74,7 +76,7 @@ def _download(name: str, url: str, target: Path, sha256: str) -> None:
     problem = ""
     for attempt in range(ATTEMPTS):
         if attempt:
-            time.sleep(0.25 * 2**attempt)
+            time.sleep(WAIT_S * 2 ** (attempt - 1))
         try:
             _receive(url, part)
         except urllib.error.HTTPError as error:
@@ -83,8 +85,12 @@ def _download(name: str, url: str, target: Path, sha256: str) -> None:
                 part.unlink(missing_ok=True)
             elif error.code < 500 and error.code not in (408, 429):
                 break
+        except urllib.error.URLError as error:
+            problem = str(error.reason)
+            if isinstance(error.reason, socket.gaierror | ConnectionRefusedError):  # no network: say so at once
+                break
         except (OSError, http.client.HTTPException) as error:
-            problem = str(getattr(error, "reason", error)) or type(error).__name__
+            problem = str(error) or type(error).__name__
         else:
             if (found := _sha256(part)) == sha256:
                 os.replace(part, target)

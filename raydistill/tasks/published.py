@@ -155,7 +155,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         700,
         "4e97e745f0abd2b64b43429b35f76400a1360d8483a4cde253fad5f9041b235f",
         {},
-        "variations of a few stories on both sides of the split",
+        "the sentence before the question often lacks its full stop; each question varies another data set's",
         _svamp,
     ),
     "date_understanding": Benchmark(
