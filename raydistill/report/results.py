@@ -26,7 +26,9 @@ def wilson(correct: float, n: int, confidence: float = 0.95) -> tuple[float, flo
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     p, scale = correct / n, 1 + z * z / n
     half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    return max(0.0, (p + z * z / (2 * n) - half) / scale), min(1.0, (p + z * z / (2 * n) + half) / scale)
+    centre = p + z * z / (2 * n)
+    # The interval holds p; rounding must not say otherwise at 0 and 1.
+    return min(p, max(0.0, (centre - half) / scale)), max(p, min(1.0, (centre + half) / scale))
 
 
 def summarise(students: pa.Table, predictions: pa.Table, questions: pa.Table) -> pa.Table:

@@ -57,7 +57,8 @@ class Run:
 
     @cached_property
     def short_names(self) -> dict[str, str]:
-        return labels.short_names(self["students"]["student"].to_pylist())
+        """Each student's model by a short name."""
+        return labels.short_names(self["students"]["student"].to_pylist() + self["results"]["student"].to_pylist())
 
     @cached_property
     def asked(self) -> list[Row]:

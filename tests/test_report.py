@@ -1,0 +1,469 @@
+"""The report: its figures against independent ones, its page and closing summary on runs whole, partial and hostile."""
+
+from __future__ import annotations
+
+import io
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import report_tables
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from scipy.stats import binomtest
+
+from raydistill import tables
+from raydistill.config import Settings, StudentSettings, TeacherSettings
+from raydistill.report import labels, page, paper, plots, results, terminal
+from raydistill.report.run import SCHEMAS, Run, read
+from raydistill.store import Store
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+def run_settings(methods: tuple[str, ...] = ("vanilla", "new_fine_tune_cot"), kind: str = "simulated") -> Settings:
+    return Settings(
+        teacher=TeacherSettings.model_validate({"kind": kind}),
+        students=StudentSettings.model_validate({"methods": list(methods)}),
+    )
+
+
+def whole(**options: Any) -> dict[str, pa.Table]:
+    made = report_tables.make(**options)
+    return made | {"results": results.summarise(made["students"], made["predictions"], made["questions"])}
+
+
+def stored(path: Path, made: dict[str, pa.Table], without: tuple[str, ...] = ()) -> Store:
+    store = Store(str(path))
+    for name, table in made.items():
+        if name not in without:
+            store.write(name, table, "key")
+    return store
+
+
+def changed(table: pa.Table, row: int, **values: Any) -> pa.Table:
+    rows = table.to_pylist()
+    rows[row] |= values
+    return pa.Table.from_pylist(rows, schema=table.schema)
+
+
+class Page(HTMLParser):
+    """Tags, ids, addresses and visible text; fails on tags that do not close in order."""
+
+    VOID = frozenset({"meta", "br", "path", "use", "link", "image"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            assert not name.startswith("on"), (tag, name)
+            if name == "id":
+                self.ids.append(str(value))
+            if name in ("src", "href", "xlink:href"):
+                self.addresses.append(str(value))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+
+# Figures
+
+
+@given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_interval_is_scipys(counts: tuple[int, int]) -> None:
+    right, n = counts
+    expected = binomtest(right, n).proportion_ci(0.95, method="wilson")
+    assert results.wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60))
+def test_paired_comparison_counts_every_question_once_and_is_symmetric(outcomes: list[tuple[bool, bool]]) -> None:
+    first = {str(i): a for i, (a, _) in enumerate(outcomes)}
+    second = {str(i): b for i, (_, b) in enumerate(outcomes)}
+    pair, mirrored = results.compare(first, second), results.compare(second, first)
+    assert pair.n == pair.both + pair.only_first + pair.only_second + pair.neither == len(outcomes)
+    assert pair.p_value == pytest.approx(mirrored.p_value)
+    assert pair.difference == pytest.approx(-mirrored.difference)
+    if outcomes:
+        assert pair.difference == pytest.approx((sum(first.values()) - sum(second.values())) / len(outcomes))
+
+
+def test_exact_mcnemar_by_hand() -> None:
+    # 10 against 2: twice the binomial tail, 2 * (1 + 12 + 66) / 2**12.
+    first = {f"a{i}": True for i in range(10)} | {f"b{i}": False for i in range(2)} | {"same": True, "mine": True}
+    second = {q: not right for q, right in first.items()} | {"same": True}
+    del second["mine"]  # answered by one only: not compared
+    pair = results.compare(first, second)
+    assert pair[:5] == (13, 1, 10, 2, 0)
+    assert pair.p_value == pytest.approx(2 * 79 / 4096)
+
+
+def test_summarise_gives_each_trial_a_row_per_test_split_in_order() -> None:
+    made = report_tables.make(students=("b-model", "a-model"), seeds=(0, 1))
+    shuffled = made["predictions"].take(list(reversed(range(made["predictions"].num_rows))))
+    table = results.summarise(made["students"], shuffled, made["questions"])
+    assert table.schema == tables.RESULTS
+    rows = table.to_pylist()
+    assert len(rows) == 2 * 2 * 2 * 3  # splits, students, seeds, methods
+    assert [r["split"] for r in rows] == ["test"] * 12 + ["test_unseen"] * 12
+    assert [r["student"] for r in rows[:12]] == ["b-model"] * 6 + ["a-model"] * 6
+    assert [(r["method"], r["seed"]) for r in rows[:3]] == [("untrained", 0), ("untrained", 1), ("vanilla", 0)]
+    for row in rows:
+        mine = [p for p in made["predictions"].to_pylist() if (p["trial"], p["split"]) == (row["trial"], row["split"])]
+        assert row["n"] == len(mine) == (60 if row["split"] == "test" else 40)
+        assert row["correct"] == sum(p["correct"] for p in mine)
+        assert row["ci_low"] <= row["accuracy"] == row["correct"] / row["n"] <= row["ci_high"]
+        assert row["mean_tokens"] == pytest.approx(sum(p["tokens"] for p in mine) / len(mine))
+        assert row["error"] == ""
+
+
+def test_failed_and_incomplete_trials_keep_their_rows() -> None:
+    made = report_tables.make(failed=("vanilla",))
+    trial = next(r["trial"] for r in made["students"].to_pylist() if r["method"] == "new_fine_tune_cot")
+    some = [p for p in made["predictions"].to_pylist() if p["trial"] != trial or p["question_id"] < "8"]
+    predictions = pa.Table.from_pylist(some, schema=tables.PREDICTIONS)
+    rows = results.summarise(made["students"], predictions, made["questions"]).to_pylist()
+    lost = [r for r in rows if r["method"] == "vanilla"]
+    assert [(r["split"], r["n"], r["accuracy"], r["ci_low"]) for r in lost] == [
+        ("test", 0, None, None),
+        ("test_unseen", 0, None, None),
+    ]
+    assert all("out of memory" in r["error"] for r in lost)
+    partial = next(r for r in rows if r["method"] == "new_fine_tune_cot" and r["split"] == "test")
+    assert 0 < partial["n"] < 60
+    assert partial["error"] == f"{partial['n']} of 60 questions were answered"
+    assert partial["accuracy"] == partial["correct"] / partial["n"]
+
+
+def test_seeds_are_averaged_without_a_narrower_interval() -> None:
+    made = whole(seeds=(0, 1, 2))
+    by_seed = [r for r in made["results"].to_pylist() if r["method"] == "vanilla" and r["split"] == "test"]
+    (merged,) = [r for r in results.over_seeds(made["results"]) if r["method"] == "vanilla" and r["split"] == "test"]
+    accuracies = [r["accuracy"] for r in by_seed]
+    assert merged["seeds"] == 3
+    assert merged["accuracy"] == pytest.approx(sum(accuracies) / 3)
+    assert (merged["lowest"], merged["highest"]) == (min(accuracies), max(accuracies))
+    assert (merged["ci_low"], merged["ci_high"]) == results.wilson(merged["accuracy"] * 60, 60)
+
+
+def test_comparisons_set_the_best_informed_training_against_the_others() -> None:
+    made = whole(
+        methods=("vanilla", "fine_tune_cot", "new_fine_tune_cot"), degrees=(1, 8), splits=(("train", 9), ("test", 30))
+    )
+    rows = results.comparisons(made["results"], made["predictions"])
+    pairs = [(r["first"]["degree"], r["second"]["method"], r["second"]["degree"]) for r in rows]
+    assert all(r["first"]["method"] == "new_fine_tune_cot" for r in rows)
+    assert pairs == [
+        (1, "untrained", 1),
+        (1, "vanilla", 1),
+        (1, "fine_tune_cot", 1),
+        (8, "untrained", 1),
+        (8, "vanilla", 1),
+        (8, "fine_tune_cot", 8),
+    ]
+    for row in rows:
+        assert row["pair"].n == 30
+        difference = row["first"]["accuracy"] - row["second"]["accuracy"]
+        assert row["pair"].difference == pytest.approx(difference)
+
+
+def test_chance_level_of_options_only() -> None:
+    rows = [{"task": "t", "split": "test", "answer_type": "letter", "choices": ["a"] * k} for k in (6, 6, 5)] + [
+        {"task": kind, "split": "test", "answer_type": kind, "choices": []} for kind in ("yes_no", "number", "letter")
+    ]
+    questions = pa.Table.from_pylist(rows, schema=tables.QUESTIONS)
+    assert results.chance(questions) == {
+        ("t", "test"): pytest.approx((1 / 6 + 1 / 6 + 1 / 5) / 3),
+        ("yes_no", "test"): 0.5,
+    }
+
+
+def test_teacher_figures_leave_failed_answers_out_and_count_questions_not_samples() -> None:
+    made = report_tables.make(degrees=(1, 4), methods=("new_fine_tune_cot",), splits=(("train", 50), ("test", 20)))
+    made["few_shot"] = changed(made["few_shot"], 0, error="", prediction="x", correct=False)
+    rows = results.teacher(made["zero_shot"], made["few_shot"])
+    assert [(r["method"], r["degree"], r["split"]) for r in rows] == [
+        *[("fine_tune_cot", 1, s) for s in ("train", "test", "all")],
+        *[("new_fine_tune_cot", 1, s) for s in ("train", "test", "all")],
+        ("new_fine_tune_cot", 4, "train"),
+    ]
+    for row in rows:
+        mine = [
+            r
+            for t in (made["zero_shot"], made["few_shot"])
+            for r in t.to_pylist()
+            if (r["method"], r["degree"]) == (row["method"], row["degree"]) and row["split"] in (r["split"], "all")
+        ]
+        good = [r for r in mine if not r["error"]]
+        assert (row["n"], row["failed"]) == (len(good), len(mine) - len(good))
+        assert row["accuracy"] == pytest.approx(sum(r["correct"] for r in good) / len(good))
+        assert row["no_answer"] == pytest.approx(sum(r["prediction"] is None for r in good) / len(good))
+        assert row["second_call"] == pytest.approx(sum(r["answered_by"] == "second_call" for r in good) / len(good))
+        assert row["cut"] == pytest.approx(sum(r["finish_reason"] == "length" for r in good) / len(good))
+    diverse = rows[-1]
+    assert (diverse["questions"], diverse["n"] > 150) == (50, True)
+    assert (diverse["ci_low"], diverse["ci_high"]) == results.wilson(diverse["accuracy"] * 50, 50)
+    assert diverse["any_correct"] >= diverse["accuracy"]
+
+
+def test_teacher_whose_every_answer_failed_has_no_figures() -> None:
+    made = report_tables.make(splits=(("train", 3),))
+    failed = pa.Table.from_pylist(
+        [row | {"error": "timeout"} for row in made["zero_shot"].to_pylist()], schema=tables.SAMPLES
+    )
+    (row,) = results.teacher(failed, None)
+    assert (row["n"], row["failed"], row["accuracy"], row["ci_low"]) == (0, 3, None, None)
+    assert results.overall([row]) == []
+
+
+def test_curation_accounts_for_every_candidate() -> None:
+    made = report_tables.make()
+    vanilla, rationales = results.curation(made["training"], made["zero_shot"], made["few_shot"])
+    assert (vanilla["method"], vanilla["asked"], vanilla["kept"]) == ("vanilla", None, 120)
+    assert rationales["asked"] == rationales["candidates"] == 120
+    assert rationales["asked"] >= rationales["answered"] >= rationales["right"] == rationales["kept"]
+    assert rationales["kept"] + rationales["reasons"].total() == 120
+    assert set(rationales["reasons"]) <= {"wrong answer", "no answer", "failed"}
+    detailed = changed(made["training"], 0, kept=False, reason="wrong step: 2 + 2 = 5")
+    assert results.curation(detailed)[0]["reasons"] == {"wrong step": 1}
+
+
+def test_spend_is_unknown_where_one_price_is() -> None:
+    ledger = report_tables.make()["ledger"]
+    total = results.spend(ledger)
+    assert total is not None
+    assert total["calls"] == 220 * 3 + 11
+    assert total["usd"] == pytest.approx(0.671)
+    unknown = results.spend(changed(ledger, 1, usd=None))
+    assert unknown is not None
+    assert unknown["usd"] is None
+    assert results.spend(ledger.slice(0, 0)) is None
+
+
+def test_examples_are_right_and_wrong_and_differ_first() -> None:
+    made = whole()
+    chosen = results.examples(made["results"], made["predictions"])
+    assert {e["right"] for e in chosen} == {True, False}
+    for e in chosen:
+        *_, (best, given_best) = e["trials"]
+        assert best["method"] == "new_fine_tune_cot"
+        assert given_best["correct"] is e["right"]
+        assert {given["question_id"] for _, given in e["trials"]} == {e["question_id"]}
+    assert any(not given["correct"] for _, given in chosen[0]["trials"])
+
+
+# The paper's numbers
+
+
+def test_paper_figures_have_the_captions_of_tables_3_and_4_put_right() -> None:
+    addsub, date = paper.figures("addsub"), paper.figures("date_understanding")
+    assert (addsub["clustered", 1, "teacher"], addsub["clustered", 1, "gpt2"]) == (0.8354, 0.067)
+    assert (date["clustered", 1, "teacher"], date["clustered", 1, "gpt2-medium"]) == (0.7635, 0.225)
+    # The rows that both tables share agree with Table 5, which names its columns.
+    assert addsub["new_fine_tune_cot", 1, "gpt2"] == pytest.approx(0.084)
+    assert date["new_fine_tune_cot", 1, "gpt2"] == pytest.approx(0.234)
+    assert addsub["fine_tune_cot", 1, "teacher"] == pytest.approx(0.7671)
+    assert ("new_fine_tune_cot", 8, "t5-small") not in paper.figures("svamp")  # not reported
+    assert paper.figures("my_own_questions") == {}
+
+
+def test_every_method_of_the_settings_has_a_name() -> None:
+    methods = StudentSettings.model_fields["methods"].annotation
+    named = {m for m in labels.METHODS if m != "untrained"}
+    assert named == set(methods.__args__[0].__args__)  # type: ignore[union-attr]
+    assert labels.method("vanilla") == "fine-tuned on answers alone"
+    assert labels.method("new_fine_tune_cot", 8).endswith("(New-Fine-tune-CoT), D = 8")
+    assert labels.split("test", ["test", "test_unseen"]) == "random split"
+    assert labels.split("test", ["test"]) == "test questions"
+    assert labels.short_names(["a/x", "b/x", "org/y"]) == {"a/x": "a/x", "b/x": "b/x", "org/y": "y"}
+
+
+# Charts
+
+
+@settings(max_examples=15, deadline=None)
+@given(TEXT, TEXT)
+def test_charts_are_well_formed_whatever_the_labels(name: str, title: str) -> None:
+    bar = {"label": name, "method": "vanilla", "accuracy": 0.5, "ci_low": 0.4, "ci_high": 0.6}
+    lines = [{"label": name or "x", "method": "vanilla", "epochs": [1, 2], "values": [0.9, 0.2]}]
+    for svg in (
+        plots.bars("a", [bar, bar | {"accuracy": None, "ci_low": None, "ci_high": None}], title, 0.5),
+        plots.curves("b", lines, title),
+    ):
+        parsed = ET.fromstring(re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "", svg))
+        assert parsed.get("role") == "img"
+        assert not re.search("#0a[0-9a-f]{2}fe", svg)  # all marker colours became CSS variables
+        assert "var(--m-vanilla)" in svg
+
+
+def test_a_map_of_many_points_is_a_picture_not_a_heavy_page() -> None:
+    points = [{"question_id": str(i), "cluster": i % 9, "x": i % 97, "y": i % 89} for i in range(20_000)]
+    svg = plots.clusters("c", points, {"7": 7}, "map")
+    assert "data:image/png;base64," in svg
+    assert len(svg) < 400_000
+
+
+# The page
+
+
+def test_page_of_a_whole_run_says_what_came_out(tmp_path: Path) -> None:
+    made = whole()
+    store = stored(tmp_path / "run", made)
+    path = page.write(store, run_settings())
+    assert path == str(tmp_path / "run" / "report.html")
+    html = Path(path).read_text("utf-8")
+    seen = Page(html)
+    assert "What smollm2-135m learned from a simulated teacher" in seen.text
+    assert "The teacher is simulated." in seen.text
+    best = next(
+        r for r in made["results"].to_pylist() if (r["method"], r["split"]) == ("new_fine_tune_cot", "test_unseen")
+    )
+    assert f"{100 * best['accuracy']:.1f}\u00a0%".replace("\u00a0", " ") in seen.text
+    for words in ("random split", "unseen flip patterns", "fine-tuned on answers alone", "Beside the paper", "chance"):
+        assert words in seen.text
+    sections = re.findall('<section id="(.*?)">', html)
+    assert sections == [
+        *("students", "teacher", "curation", "exemplars", "training", "spend", "examples", "judges", "paper"),
+        "reproduce",
+    ]
+    assert len(seen.ids) == len(set(seen.ids))
+    assert {a[1:] for a in seen.addresses if not a.startswith("data:")} <= set(seen.ids)  # links within the page only
+    assert {"script", "iframe", "link", "img", "object"} & set(seen.tags) == set()
+    assert not re.search(r"@import|url\(\s*['\"]?(?!#)", html)
+
+
+@pytest.mark.parametrize("missing", [(name,) for name in SCHEMAS] + [tuple(SCHEMAS)], ids=lambda m: m[0] + str(len(m)))
+def test_page_and_summary_do_without_any_table(tmp_path: Path, missing: tuple[str, ...]) -> None:
+    made = whole(splits=(("train", 20), ("test", 10)))
+    store = stored(tmp_path, made, without=missing)
+    Page(Path(page.write(store, run_settings())).read_text("utf-8"))
+    out = io.StringIO()
+    terminal.show(store, run_settings(), Console(file=out, width=80))
+    assert "report.html" in out.getvalue()
+
+
+def test_page_of_failed_trials_and_lost_answers_says_so(tmp_path: Path) -> None:
+    made = whole(methods=("fine_tune_cot",), failed=("fine_tune_cot",), splits=(("train", 30), ("test", 10)))
+    made["zero_shot"] = changed(made["zero_shot"], 0, error="429 after 8 attempts")
+    text = Page(Path(page.write(stored(tmp_path, made), run_settings(("fine_tune_cot",)))).read_text("utf-8")).text
+    assert "1 of 2 trials failed: CUDA out of memory" in text
+    assert re.search(r"\d+ of 40 teacher answers failed", text)
+
+
+def test_a_real_teacher_is_not_called_simulated(tmp_path: Path) -> None:
+    made = whole(splits=(("train", 10), ("test", 10)))
+    made["few_shot"] = made["few_shot"].set_column(
+        made["few_shot"].schema.get_field_index("teacher"), "teacher", pa.array(["gpt"] * made["few_shot"].num_rows)
+    )
+    made["zero_shot"] = made["zero_shot"].drop_columns("teacher").append_column("teacher", pa.array(["gpt"] * 20))
+    made["ledger"] = changed(made["ledger"], 0, usd=None)
+    html = Path(page.write(stored(tmp_path, made), run_settings(kind="api"))).read_text("utf-8")
+    text = Page(html).text
+    assert "learned from gpt-3.5-turbo-instruct" in text
+    assert "price unknown" in text
+    settings_text = text[text.index("run_dir:") :]  # the settings name the simulated section all the same
+    assert "simulated" not in text.replace(settings_text, "")
+
+
+def test_what_an_earlier_command_left_in_the_directory_is_not_shown(tmp_path: Path) -> None:
+    store = stored(tmp_path, whole(methods=("vanilla", "new_fine_tune_cot")))
+    run = read(store, run_settings(("vanilla",)))
+    assert all(run[name].num_rows == 0 for name in ("zero_shot", "few_shot", "exemplars", "clusters", "ledger"))
+    assert not run.simulated
+    text = Page(Path(page.write(store, run_settings(("vanilla",)))).read_text("utf-8")).text
+    assert "learned from right answers alone" in text
+    assert "The teacher is simulated" not in text
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.one_of(
+            TEXT,
+            st.sampled_from(
+                ["<script>alert(1)</script>", "</div></section>", "{{ 7*7 }}", "$x$ & \\alpha", '"><b x="']
+            ),
+        ),
+        min_size=5,
+        max_size=5,
+    )
+)
+def test_page_escapes_all_text(texts: list[str]) -> None:
+    question, rationale, completion, reason, student = texts
+    made = report_tables.make(splits=(("train", 8), ("test", 6)), students=(student or "s",), epochs=2)
+
+    def put(name: str, **values: Any) -> None:
+        rows = [row | values for row in made[name].to_pylist()]
+        made[name] = pa.Table.from_pylist(rows, schema=made[name].schema)
+
+    put("questions", question=question, answer=completion)
+    put("exemplars", question=question, rationale=rationale, answer=completion)
+    put("zero_shot", rationale=rationale, prediction=completion, teacher=reason)
+    put("few_shot", rationale=rationale, prediction=completion, teacher=reason)
+    put("training", question=question, kept=False, reason=reason)
+    put("predictions", completion=completion, prediction=reason)
+    made["results"] = results.summarise(made["students"], made["predictions"], made["questions"])
+    seen = Page(page.render(Run(made, run_settings()), []))  # fails on any tag that the texts opened or closed
+    assert "script" not in seen.tags
+    shown = re.sub(r"[\r\n]+", "\n", seen.text).replace("\x00", "\ufffd")
+    assert re.sub(r"[\r\n]+", "\n", question).replace("\x00", "\ufffd") in shown
+
+
+# The closing summary
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_summary_fits_and_is_plain_when_piped(tmp_path: Path, width: int) -> None:
+    made = whole(tasks=("coin_flip", "tracking_shuffled_objects"), failed=("vanilla",))
+    store = stored(tmp_path, made)
+    path = page.write(store, run_settings())
+    out = io.StringIO()
+    terminal.show(store, run_settings(), Console(file=out, width=width))
+    text = out.getvalue()
+    assert "\x1b" not in text
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert lines[-1] == f"Report: {path}"  # in one piece, however long
+    assert max(map(len, lines[:-1])) <= width
+    assert lines[1].startswith("Teacher: a simulated teacher, a program")
+    best = next(r for r in made["results"].to_pylist() if r["method"] == "new_fine_tune_cot")
+    assert f"{100 * best['accuracy']:.1f} %  {100 * best['ci_low']:.1f}–{100 * best['ci_high']:.1f}" in text
+    for words in ("zero-shot", "few-shot", "random split", "unseen flip", "(n = 60)", "no money (simulated)"):
+        assert words in text
+    assert "2 of 6 trials failed: CUDA out of memory" in text
+
+
+def test_summary_prints_names_as_they_are(tmp_path: Path) -> None:
+    store = stored(tmp_path, whole(tasks=("[red]mine[/red]",), splits=(("train", 9), ("test", 9))))
+    out = io.StringIO()
+    terminal.show(store, run_settings(), Console(file=out, width=100))
+    assert "[red]mine[/red]" in out.getvalue()
