@@ -54,14 +54,14 @@ class QuestionSettings(Section):
     source: Literal["auto", "published", "generated"] = "auto"
     """published: the benchmark's file (from RAYDISTILL_DATA_DIR, the cache or a download with a hash check);
     generated: made here (coin_flip, last_letter_concatenation, tracking_shuffled_objects); auto: the published file
-    where it can be had, else generated where that is possible."""
+    where it can be had and no other `generated_size` or `generated_items` is wanted, else generated where possible."""
     split: Literal["default", "template"] = "default"
     """default: the published 70:30 index files of Ho et al. 2023 (also for generated questions, by the same rule);
     template: their leakage-free split (multiarith, date_understanding)."""
     generated_size: int = Field(500, ge=4)
     """Questions per generated task."""
     generated_items: int = Field(4, ge=1)
-    """People in a generated coin flip, names in a generated last-letter question; tracking takes 3, 5 or 7."""
+    """People in a generated coin flip, names in a generated last-letter question; tracking: 3 (also for 4), 5 or 7."""
     unseen_patterns: int = Field(0, ge=0)
     """Flip patterns (coin_flip) kept out of train and of test: their questions become the split `test_unseen`."""
     file: str | None = None
