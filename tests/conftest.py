@@ -37,3 +37,19 @@ def local_ray() -> Iterator[None]:
     cluster.connect(RaySettings(cpus=2))
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A decoder-only student of about 40,000 parameters (tests/tiny_models.py)."""
+    import tiny_models
+
+    return tiny_models.gpt2(tmp_path_factory.mktemp("tiny") / "gpt2")
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder-decoder student of about 50,000 parameters (tests/tiny_models.py)."""
+    import tiny_models
+
+    return tiny_models.t5(tmp_path_factory.mktemp("tiny") / "t5")
