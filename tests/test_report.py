@@ -256,6 +256,10 @@ def test_curation_accounts_for_every_candidate() -> None:
     assert set(rationales["reasons"]) <= {"wrong answer", "no answer", "failed"}
     detailed = changed(made["training"], 0, kept=False, reason="wrong step: 2 + 2 = 5")
     assert results.curation(detailed)[0]["reasons"] == {"wrong step": 1}
+    repeated = changed(
+        changed(made["training"], 0, kept=False, reason="repeats sample 3"), 1, kept=False, reason="repeats sample 1"
+    )
+    assert results.curation(repeated)[0]["reasons"] == {"repeats another sample": 2}
 
 
 def test_spend_is_unknown_where_one_price_is() -> None:
@@ -393,6 +397,16 @@ def test_a_real_teacher_is_not_called_simulated(tmp_path: Path) -> None:
     assert "price unknown" in text
     settings_text = text[text.index("run_dir:") :]  # the settings name the simulated section all the same
     assert "simulated" not in text.replace(settings_text, "")
+
+
+def test_exemplars_from_a_file_are_not_shown_as_clustered(tmp_path: Path) -> None:
+    made = whole(splits=(("train", 10), ("test", 10)))
+    given = [row | {"rung": 0, "cluster_size": 0, "passed_over": []} for row in made["exemplars"].to_pylist()]
+    made["exemplars"] = pa.Table.from_pylist(given, schema=tables.EXEMPLARS)
+    store = stored(tmp_path, made, without=("clusters",))
+    text = Page(Path(page.write(store, run_settings())).read_text("utf-8")).text
+    assert "nothing was clustered" in text
+    assert "nearest to its centre" not in text
 
 
 def test_what_an_earlier_command_left_in_the_directory_is_not_shown(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ J. Am. Stat. Assoc. 22:209); it speaks about the questions: neither seeds nor sa
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -199,7 +200,7 @@ def curation(training: pa.Table | None, *samples: pa.Table | None) -> list[Row]:
     """What became of the train questions, one row per task, method and degree.
 
     asked (samples), answered, right (None for vanilla, which asks nothing), candidates, kept, kept_questions, and
-    reasons {reason: rows}. Reasons are counted by their text before ": ".
+    reasons {kind of reason: rows}: a reason without its particulars ("wrong answer: 7", "repeats sample 3").
     """
     groups: dict[tuple[Any, ...], Row] = {}
     for row in _rows([training], ["task", "method", "degree", "question_id", "kept", "reason"]):
@@ -210,7 +211,8 @@ def curation(training: pa.Table | None, *samples: pa.Table | None) -> list[Row]:
             group["kept"] += 1
             group["questions"].add(row["question_id"])
         else:
-            group["reasons"][row["reason"].split(": ", 1)[0] or "no reason given"] += 1
+            kind = re.sub(r" sample \d+$", " another sample", row["reason"].split(": ", 1)[0])
+            group["reasons"][kind or "no reason given"] += 1
     asked: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
     for row in _rows(samples, ["task", "method", "degree", "split", "prediction", "correct", "error"]):
         if row["split"] == "train":

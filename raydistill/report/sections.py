@@ -13,6 +13,8 @@ from raydistill.report import labels, paper, plots, results
 from raydistill.report.results import Row
 from raydistill.report.run import Run
 
+SHOWN_REASONS = 4  # per exemplar
+
 
 def _place(run: Run, key: tuple[str, str, str]) -> tuple[int, int, int]:
     """Sort key of (task, student, split): students of a task together, their splits side by side."""
@@ -158,7 +160,9 @@ def teacher(run: Run) -> Row:
             }
             for row in run.asked
         ],
-        "teacher_name": ", ".join(dict.fromkeys(names)) or labels.teacher(run.settings),
+        "teacher_name": ", ".join(dict.fromkeys(names))
+        if names and not run.simulated
+        else labels.teacher(run.settings),
         "few_shot": bool(run["few_shot"].num_rows),
         "shift": plots.shift("shift", dots, "Teacher accuracy by way of asking") if dots else None,
         "shift_note": "all questions, one greedy answer to each",
@@ -179,7 +183,8 @@ def exemplars(run: Run) -> Row:
     rows = run["exemplars"].to_pylist()
     for row in rows:
         row["heading"] = f"{labels.task(row['task'])}: exemplars of “{labels.teacher_method(row['method'])}”"
-        row["reasons"] = Counter(p["reason"] for p in row["passed_over"] or ()).most_common()
+        counted = Counter(p["reason"] for p in row["passed_over"] or ()).most_common()
+        row["reasons"], row["more"] = counted[:SHOWN_REASONS], sum(n for _, n in counted[SHOWN_REASONS:])
     maps = []
     last = results.best_informed(rows)["method"] if rows else ""
     points = run["clusters"].to_pylist()
@@ -188,7 +193,8 @@ def exemplars(run: Run) -> Row:
         chosen = {r["question_id"]: r["cluster"] for r in rows if r["task"] == task and r["method"] == last}
         svg = plots.clusters(f"c{i}", mine, chosen, f"Clusters of {labels.task(task)} questions")
         maps.append({"name": labels.task(task), "n": len(mine), "svg": svg, "chosen": bool(chosen)})
-    return {"exemplars": rows, "maps": maps}
+    given = bool(rows) and all(row["rung"] == 0 for row in rows)
+    return {"exemplars": rows, "maps": maps, "exemplars_given": given}
 
 
 def training(run: Run) -> Row:
