@@ -183,14 +183,12 @@ def test_a_real_local_llm_behind_llama_cpp(tmp_path, tiny_gpt2):
     """configs/local_llm.yaml with fewer questions and a tiny student: every answer is a real model's."""
     from raydistill import cli
 
-    settings, _ = cli.parse(
-        [str(ROOT / "configs" / "local_llm.yaml"), "--run_dir", str(tmp_path / "run"), "--local"]
-        + ["--questions.limit_train", "10", "--questions.limit_test", "2", "--students.models", str(tiny_gpt2)]
-        + ["--students.max_steps", "2", "--students.max_new_tokens", "8", "--exemplars.k", "1"]
-        + ["--teacher.zero_shot_max_tokens", "48", "--teacher.few_shot_max_tokens", "48"]
-        + ["--exemplars.conditions", "correct_only"],
-        "test",
+    overrides = (
+        f"--run_dir {tmp_path / 'run'} --local --questions.limit_train 10 --questions.limit_test 2 --exemplars.k 1 "
+        f"--students.models {tiny_gpt2} --students.max_steps 2 --students.max_new_tokens 8 "
+        "--teacher.zero_shot_max_tokens 48 --teacher.few_shot_max_tokens 48 --exemplars.conditions correct_only"
     )
+    settings, _ = cli.parse([str(ROOT / "configs" / "local_llm.yaml"), *overrides.split()], "test")
     pipeline.run(settings)
     store = Store(settings.run_path)
     zero_shot = store.read("zero_shot").to_pylist()
@@ -215,12 +213,13 @@ def test_bad_input_is_one_message_and_an_exit_code(wrong, tmp_path):
     blocked.write_text("a file, not a directory")
     own = ["--questions.tasks", "[]", "--questions.answer_type", "number", "--questions.file"]
     api = ["--teacher", "api", "--teacher.api_key_env", "TEST_KEY"]
-    with simulated.serve(Settings().teacher.simulated, key="right-key") as server:
+    with simulated.serve(Settings().teacher.simulated, api_key="right-key") as server:
         ask = [*api, "--teacher.base_url", server.base_url, "--teacher.model"]
         argv, said = {
             "endpoint": ([*api, "--teacher.base_url", "http://127.0.0.1:9/v1"], ["127.0.0.1:9", "base_url"]),
             "key": ([*ask, server.model], ["401", "TEST_KEY"]),
-            "missing key": ([*api, "--teacher.api_key_env", "UNSET_KEY", "--teacher.base_url", "http://10.0.0.1/v1"], ["UNSET_KEY"]),
+            "missing key": ([*api, "--teacher.api_key_env", "UNSET_KEY", "--teacher.base_url", "http://example.org/v1"],
+                            ["UNSET_KEY"]),
             "model": ([*ask, "no-such-model"], ["no-such-model"]),
             "empty": ([*own, str(empty)], ["empty.jsonl"]),
             "malformed": ([*own, str(malformed)], ["bad.jsonl", "2"]),
