@@ -63,7 +63,8 @@ class QuestionSettings(Section):
     generated_items: int = Field(4, ge=1)
     """People in a generated coin flip, names in a generated last-letter question; tracking: 3 (also for 4), 5 or 7."""
     unseen_patterns: int = Field(0, ge=0)
-    """Flip patterns (coin_flip) kept out of train and of test: their questions become the split `test_unseen`."""
+    """Flip patterns (coin_flip) kept out of train and of test: their questions become the split `test_unseen`.
+    Other tasks have none."""
     file: str | None = None
     """Your own questions: a .jsonl, .csv or .parquet file, or hf://NAME[:SUBSET] for a Hugging Face data set."""
     name: str = "custom"

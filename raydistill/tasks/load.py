@@ -40,11 +40,6 @@ def question_id(task: str, source_row: int, question: str) -> str:
 
 
 def _check(settings: QuestionSettings) -> None:
-    if settings.unseen_patterns and "coin_flip" not in settings.tasks:
-        raise QuestionsError(
-            "questions.unseen_patterns is set, but coin_flip is not among questions.tasks.",
-            "Only coin_flip has flip patterns; remove the setting or add the task.",
-        )
     if settings.split == "template":
         without = [task for task in settings.tasks if task not in published.TEMPLATE_TASKS]
         if without or settings.source == "generated":
