@@ -319,7 +319,16 @@ def test_every_method_of_the_settings_has_a_name() -> None:
 @given(TEXT, TEXT)
 def test_charts_are_well_formed_whatever_the_labels(name: str, title: str) -> None:
     bar = {"label": name, "method": "vanilla", "accuracy": 0.5, "ci_low": 0.4, "ci_high": 0.6}
-    lines = [{"label": name or "x", "method": "vanilla", "epochs": [1, 2], "values": [0.9, 0.2]}]
+    lines = [
+        {
+            "label": name or "x",
+            "method": "vanilla",
+            "degree": 1,
+            "dashed": False,
+            "epochs": [1, 2],
+            "values": [0.9, 0.2],
+        }
+    ]
     for svg in (
         plots.bars("a", [bar, bar | {"accuracy": None, "ci_low": None, "ci_high": None}], title, 0.5),
         plots.curves("b", lines, title),

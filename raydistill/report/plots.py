@@ -129,27 +129,27 @@ def shift(name: str, rows: Sequence[dict[str, Any]], title: str) -> Markup:
         _share_axis(axes, "x", full=False)
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
-        _legend(figure, axes, {label: method_colour(method) for method, label in methods.items()})
+        _legend(figure, axes, {label: (method_colour(method), "o") for method, label in methods.items()})
         return _svg(figure, name, title)
 
 
 def curves(name: str, lines: Sequence[dict[str, Any]], title: str, *, share: bool = False) -> Markup:
-    """A figure by epoch, one line per trial.
+    """A figure by epoch, one line per trial and kind.
 
     Args:
-        lines: label (legend; the same for all seeds of a training), method (colour), style ("-" or "--"), and
+        lines: label (legend; the same for all seeds of a training), method (colour), degree (marker), dashed, and
             epochs and values of equal length.
         title: also written above the chart. share: values are shares 0 … 1, shown in per cent.
     """
+    looks = {line["label"]: (method_colour(line["method"]), "^" if line["degree"] > 1 else "o") for line in lines}
     with matplotlib.rc_context(_RC):
-        figure = Figure(figsize=(WIDTH, 2.7))
+        figure = Figure(figsize=(WIDTH, 2.5 + 0.2 * ((len(looks) + 1) // 2)))
         axes = figure.add_subplot()
-        legend = {}
         for line in lines:
             values = [100 * v for v in line["values"]] if share else line["values"]
-            colour, style = method_colour(line["method"]), line.get("style", "-")
-            axes.plot(line["epochs"], values, style, color=colour, linewidth=1.8, marker="o", markersize=3, alpha=0.9)
-            legend[line["label"]] = (colour, style)
+            colour, marker = looks[line["label"]]
+            style = "--" if line["dashed"] else "-"
+            axes.plot(line["epochs"], values, style, color=colour, linewidth=1.6, marker=marker, markersize=3.5)
         if share:
             _share_axis(axes, "y")
             axes.set_ylim(-3, 103)
@@ -159,7 +159,7 @@ def curves(name: str, lines: Sequence[dict[str, Any]], title: str, *, share: boo
         axes.set_xlabel("epoch")
         axes.set_title(title, loc="left", fontsize=9, color=_MARKS["muted"])
         axes.tick_params(length=0)
-        _legend(figure, axes, legend)
+        _legend(figure, axes, looks)
         return _svg(figure, name, title)
 
 
@@ -206,12 +206,12 @@ def _share_axis(axes: Axes, which: str, *, full: bool = True) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:.0f} %" if 0 <= value <= 100 else "")
 
 
-def _legend(figure: Figure, axes: Axes, entries: dict[str, Any]) -> None:
+def _legend(figure: Figure, axes: Axes, looks: dict[str, tuple[str, str]]) -> None:
+    """Below the axes; `looks` gives colour and marker of each label."""
     handles = []
-    for entry in entries.values():
-        colour, style = entry if isinstance(entry, tuple) else (entry, "-")
-        handles += axes.plot([], [], style, color=colour, linewidth=2.4)
-    figure.legend(handles, list(entries), loc="outside lower left", ncols=2 if len(entries) > 1 else 1)
+    for colour, marker in looks.values():
+        handles += axes.plot([], [], color=colour, marker=marker, markersize=4, linewidth=2)
+    figure.legend(handles, list(looks), loc="outside lower left", ncols=2 if len(looks) > 1 else 1)
 
 
 def _svg(figure: Figure, name: str, title: str) -> Markup:

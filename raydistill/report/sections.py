@@ -208,8 +208,9 @@ def training(run: Run) -> Row:
             for share, columns in enumerate((("train_loss", "validation_loss"), _ACCURACIES)):
                 lines = [line for trial in mine for line in _lines(trial, columns)]
                 if lines:
-                    label = f"{run.short_names[student]}, {'right answers' if share else 'loss'}"
-                    charts.append(plots.curves(f"l{i}-{j}-{share}", lines, label, share=bool(share)))
+                    words = f"{columns[0]}, dashed: {columns[1]}" if any(x["dashed"] for x in lines) else columns[0]
+                    title = f"{run.short_names[student]}, {words.replace('_', ' ')}"
+                    charts.append(plots.curves(f"l{i}-{j}-{share}", lines, title, share=bool(share)))
         if charts:
             curves.append({"name": labels.task(task), "charts": charts})
     for row in trials:
@@ -222,14 +223,15 @@ _ACCURACIES = ("test_accuracy", "validation_accuracy")
 
 
 def _lines(trial: Row, columns: tuple[str, str]) -> list[Row]:
+    """The trial's curves; the second column's is dashed."""
     lines = []
-    for column, style in zip(columns, ("-", "--"), strict=True):
+    for column in columns:
         epochs = [e for e in trial["epochs"] if e[column] is not None]
-        label = labels.method(trial["method"], trial["degree"], short=True)
-        label += "" if column == "train_loss" else f" ({column.split('_')[0]})"
         if epochs:
+            label = labels.method(trial["method"], trial["degree"], short=True)
             points = {"epochs": [e["epoch"] for e in epochs], "values": [e[column] for e in epochs]}
-            lines.append({"label": label, "method": trial["method"], "style": style, **points})
+            look = {"method": trial["method"], "degree": trial["degree"], "dashed": column == columns[1]}
+            lines.append({"label": label, **look, **points})
     return lines
 
 
