@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BLOCK_ROWS = 512
 BLOCKS_AT_ONCE = 4  # per actor
-POLL_S = 0.2
+POLL_S = 0.3
 DRAIN_S = 60.0  # longest wait for calls in flight after Ctrl-C
 _OUT = pa.schema([*SAMPLES, ("ledger", pa.list_(ledgers.CALL))])
 _ORDER = ("task", "method", "degree", "question_id", "sample_index")
