@@ -1,0 +1,381 @@
+"""The grid of students: student × task × method × degree × seed, each trained once.
+
+A trial's name is a hash of everything that its weights depend on, and `students/<trial>/metrics.json` is written last:
+a trial that has one is never trained again, whatever else changes in the run. Ray Tune schedules the others; the table
+is built from what the trials wrote, not from what Tune remembers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+
+from raydistill.config import Settings, StudentSettings
+from raydistill.errors import SettingsError, UserError
+from raydistill.progress import Progress, Stage
+from raydistill.store import Store, content_hash, fingerprint
+from raydistill.students.models import check, identity, locate
+from raydistill.tables import STUDENTS
+
+if TYPE_CHECKING:
+    from raydistill.students.train import Trial
+
+# Settings that say which trials there are, where they run or how they are judged, but not what one learns.
+_NOT_LEARNED = {
+    *("models", "methods", "degrees", "seeds", "untrained", "concurrent_trials", "cpus_per_worker", "gpus_per_worker"),
+    *("restarts", "workers", "max_new_tokens", "answer_tokens", "generation_batch"),
+}
+DRIVER = {"node:__internal_head__": 0.001}  # a trial's driver only waits: on the head node, without a CPU
+
+
+def train(questions: pa.Table, training: pa.Table, settings: Settings, store: Store, progress: Progress) -> pa.Table:
+    """Train every trial that is not finished; returns STUDENTS, failed trials as rows with `error`.
+
+    Raises:
+        SettingsError: this machine has too few CPUs or GPUs for one trial.
+    """
+    trials, rows = plan(questions, training, settings, store)
+    unfinished = [t for t in trials if store.read_text(f"{t.folder}/metrics.json") is None]
+    for trial in unfinished:
+        _forget(store, f"{trial.folder}/error.txt")
+    with progress.stage("students", total=len(trials), unit="trials") as stage:
+        stage.update(len(trials) - len(unfinished))
+        if unfinished:
+            in_process = settings.local or settings.students.workers == 0
+            (_train_here if in_process else _train_on_ray)(unfinished, settings, store, stage)
+        rows += [_row(trial, store) for trial in trials]
+        failed = sum(r["error"] != "" for r in rows)
+        kept = len(trials) - len(unfinished)
+        stage.finish(
+            f"{len(unfinished)} trained"
+            + (f", {kept} were finished before" if kept else "")
+            + (f", {failed} failed" if failed else "")
+        )
+    rows.sort(key=lambda r: (r["task"], r["student"], r["method"], r["degree"], r["seed"]))
+    return pa.Table.from_pylist(rows, schema=STUDENTS)
+
+
+def plan(
+    questions: pa.Table, training: pa.Table, settings: Settings, store: Store
+) -> tuple[list[Trial], list[dict[str, Any]]]:
+    """The trials to train, and the STUDENTS rows that need none: untrained students and what cannot be trained."""
+    students = settings.students
+    trials: list[Trial] = []
+    rows: list[dict[str, Any]] = []
+    for name in students.models:
+        location, error = _open_up(name)
+        for task in sorted(set(questions["task"].to_pylist())):
+            if students.untrained:
+                base = fingerprint("untrained", identity(name), task)[:16]
+                rows.append(_empty_row(base, task, "untrained", 0, name, 0) | {"checkpoint": location, "error": error})
+            for method in students.methods:
+                for degree in [1] if method == "vanilla" else sorted(set(students.degrees)):
+                    texts = _kept(training, task, method, degree)
+                    for seed in students.seeds:
+                        trial = _trial(
+                            questions, texts, students, name, location, task, method, degree, seed, store.path
+                        )
+                        why = error or _untrainable(trial, training)
+                        if why:
+                            row = _empty_row(trial.trial, task, method, degree, name, seed)
+                            rows.append(row | {"error": why})
+                        else:
+                            trials.append(trial)
+    return trials, rows
+
+
+def _open_up(name: str) -> tuple[str, str]:
+    """Where the student is, or why it cannot be had."""
+    try:
+        location = locate(name)
+        check(location)
+    except UserError as error:
+        return "", str(error)
+    return location, ""
+
+
+def _kept(training: pa.Table, task: str, method: str, degree: int) -> pa.Table:
+    chosen = (
+        (pc.field("task") == task) & (pc.field("method") == method) & (pc.field("degree") == degree) & pc.field("kept")
+    )
+    return training.filter(chosen).select(["question_id", "question", "rationale", "answer"])
+
+
+def _trial(
+    questions: pa.Table,
+    texts: pa.Table,
+    students: StudentSettings,
+    name: str,
+    location: str,
+    task: str,
+    method: str,
+    degree: int,
+    seed: int,
+    run: str,
+) -> Trial:
+    from raydistill.students.train import Trial
+
+    if students.canonical_answers:
+        texts = _canonical(texts, questions)
+    ids = sorted(set(texts["question_id"].to_pylist()))
+    Random(f"validation/{seed}").shuffle(ids)
+    withheld = pa.array(ids[: round(students.validation_share * len(ids))], pa.string())
+    held_out = pc.is_in(texts["question_id"], withheld)
+    of_task = questions.filter(pc.field("task") == task)
+    test = of_task.filter(pc.field("split") == "test") if students.evaluate_every_epoch else of_task.slice(0, 0)
+    learned = students.model_dump(mode="json", exclude=_NOT_LEARNED)
+    key = fingerprint(
+        [identity(name), task, method, degree, seed, learned, max(1, students.workers)],
+        [content_hash(texts), content_hash(test)],
+    )
+    return Trial(
+        trial=key[:16],
+        task=task,
+        method=method,
+        degree=degree,
+        student=name,
+        location=location,
+        seed=seed,
+        settings=students,
+        run=run,
+        rows=texts.filter(pc.invert(held_out)),
+        held_out=texts.filter(held_out),
+        validation=of_task.filter(pc.is_in(of_task["question_id"], withheld)),
+        test=test,
+    )
+
+
+def _canonical(texts: pa.Table, questions: pa.Table) -> pa.Table:
+    from raydistill import answers
+
+    kinds = dict(zip(questions["question_id"].to_pylist(), questions["answer_type"].to_pylist(), strict=True))
+    pairs = zip(texts["answer"].to_pylist(), texts["question_id"].to_pylist(), strict=True)
+    column = pa.array([answers.canonical(answer, kinds[i]) for answer, i in pairs], pa.string())
+    return texts.set_column(texts.column_names.index("answer"), "answer", column)
+
+
+def _untrainable(trial: Trial, training: pa.Table) -> str:
+    if trial.rows.num_rows:
+        return ""
+    asked = training.filter(
+        (pc.field("task") == trial.task) & (pc.field("method") == trial.method) & (pc.field("degree") == trial.degree)
+    )
+    reasons = [f"{v['counts']} × {v['values']}" for v in pc.value_counts(asked["reason"]).to_pylist() if v["values"]]
+    return (
+        f"No training row was kept for {trial.task}, {trial.method}, D={trial.degree} "
+        f"({', '.join(reasons) or 'there was no candidate'}): there is nothing to learn from."
+    )
+
+
+def _train_here(trials: list[Trial], settings: Settings, store: Store, stage: Stage) -> None:
+    """One after another in this process, through Ray Train's local mode: breakpoints work, Ray is not started."""
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    from raydistill import cluster
+    from raydistill.students.train import fit
+
+    cluster.quiet()
+    for trial in trials:
+        config = {"trial": trial, "in_process": True, "hear": _show(stage)}
+        try:
+            TorchTrainer(fit, train_loop_config=config, scaling_config=ray.train.ScalingConfig(num_workers=0)).fit()
+        except (RuntimeError, ValueError, OSError, MemoryError) as error:  # this trial's own failure; others go on
+            store.write_text(f"{trial.folder}/error.txt", f"{type(error).__name__}: {error}")
+        stage.update(stage.done + 1)
+
+
+def _train_on_ray(trials: list[Trial], settings: Settings, store: Store, stage: Stage) -> None:
+    """Tune schedules the trials, each a driver around one TorchTrainer."""
+    from ray import tune
+
+    students = settings.students
+    cpus, at_once = resources(settings)
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints a table even where verbose is 0
+    trainable = tune.with_parameters(_drive, trials=trials, cpus=cpus, own=_own_machine(settings))
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, DRIVER),
+        param_space={"index": tune.grid_search(list(range(len(trials))))},
+        tune_config=tune.TuneConfig(max_concurrent_trials=min(at_once, students.concurrent_trials)),
+        run_config=tune.RunConfig(
+            name=".tune", storage_path=_uri(store, "students"), verbose=0, callbacks=[_callback(stage)]
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        _forget(store, "students/.tune")
+    for trial in trials:
+        if store.read_text(f"{trial.folder}/metrics.json") is not None:
+            _forget(store, f"{trial.folder}/ray")
+
+
+def _drive(config: dict[str, Any], trials: list[Trial], cpus: float, own: bool) -> None:
+    """One Tune trial: a TorchTrainer of `students.workers` workers; its failure becomes the trial's `error.txt`."""
+    import ray.train
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2.api.config import FailureConfig  # what ray.train.FailureConfig is at run time
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    from raydistill.students.train import fit
+
+    trial = trials[config["index"]]
+    students: StudentSettings = trial.settings
+    store = Store(trial.run)
+    per_worker = {"CPU": cpus} | ({"GPU": students.gpus_per_worker} if students.gpus_per_worker else {})
+    trainer = TorchTrainer(
+        fit,
+        train_loop_config={"trial": trial},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=students.workers, use_gpu=students.gpus_per_worker > 0, resources_per_worker=per_worker
+        ),
+        run_config=ray.train.RunConfig(
+            name="ray",  # the same name goes on from the last epoch
+            storage_path=_uri(store, trial.folder),
+            callbacks=[TuneReportCallback()],  # type: ignore[list-item]
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
+            # Elsewhere than on one's own machine, nodes may still have to be started: wait for them.
+            failure_config=FailureConfig(max_failures=students.restarts, controller_failure_limit=3 if own else -1),
+        ),
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        store.write_text(f"{trial.folder}/error.txt", _cause(error))
+
+
+def _cause(error: Any) -> str:
+    """The first worker's own exception in one line, rather than Ray's stack of them."""
+    failures = getattr(error, "worker_failures", None) or {0: getattr(error, "controller_failure", error)}
+    first = failures[min(failures)]
+    first = getattr(first, "cause", None) or getattr(first, "_cause", None) or first
+    lines = [line for line in str(first).strip().splitlines() if line.strip()] or [type(first).__name__]
+    return lines[-1] if "Traceback" in str(first) else lines[0]
+
+
+def resources(settings: Settings) -> tuple[float, int]:
+    """CPUs per worker and trials that fit at once.
+
+    Raises:
+        SettingsError: not one trial fits on a machine that will not grow.
+    """
+    import ray
+
+    students = settings.students
+    total = ray.cluster_resources()
+    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
+    largest = max(n.get("CPU", 0) for n in nodes)
+    wanted = students.workers * students.concurrent_trials
+    cpus = students.cpus_per_worker or max(1.0, min(largest, total.get("CPU", 0) // max(1, wanted)))
+    fits = []
+    for name, setting, amount in (
+        ("CPU", "cpus_per_worker", cpus),
+        ("GPU", "gpus_per_worker", students.gpus_per_worker),
+    ):
+        if not amount:
+            continue
+        workers = sum(int(n.get(name, 0) / amount + 1e-6) for n in nodes)
+        fits.append(workers // students.workers)
+        if not fits[-1] and _own_machine(settings):
+            raise SettingsError(
+                f"A trial needs students.workers {students.workers} × students.{setting} {amount:g}, "
+                f"but Ray has {total.get(name, 0):g} {name}s here.",
+                f"Lower students.workers or students.{setting}, or connect to a cluster with ray.address.",
+            )
+    # A cluster may grow: what does not fit yet is asked for, and the autoscaler answers.
+    at_once = min(fits) if _own_machine(settings) else students.concurrent_trials
+    return cpus, max(1, at_once)
+
+
+def _own_machine(settings: Settings) -> bool:
+    return not (settings.ray.address or os.environ.get("RAY_ADDRESS"))
+
+
+def _show(stage: Stage) -> Callable[[dict[str, Any]], None]:
+    def show(report: dict[str, Any]) -> None:
+        stage.update(step=f"{report['step']}/{report['steps']}", loss=report["loss"])
+
+    return show
+
+
+def _callback(stage: Stage) -> Any:
+    """Tune's reports on the progress line."""
+    from ray import tune
+
+    class Shown(tune.Callback):
+        def __init__(self, stage: Stage) -> None:
+            self.stage: Stage | None = stage
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {"stage": None}  # Tune saves its callbacks; a terminal cannot be saved
+
+        def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
+            if self.stage and "step" in result:
+                _show(self.stage)(result)
+
+        def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            if self.stage:
+                self.stage.update(self.stage.done + 1)
+
+        on_trial_error = on_trial_complete
+
+    return Shown(stage)
+
+
+def _row(trial: Trial, store: Store) -> dict[str, Any]:
+    """The STUDENTS row of a trial from the files that it wrote."""
+    row = _empty_row(trial.trial, trial.task, trial.method, trial.degree, trial.student, trial.seed)
+    row["train_rows"] = trial.rows.num_rows
+    row["settings"] = json.dumps(trial.settings.model_dump(mode="json", exclude=_NOT_LEARNED), sort_keys=True)
+    text = store.read_text(f"{trial.folder}/metrics.json")
+    if text is None:
+        error = store.read_text(f"{trial.folder}/error.txt")
+        missing = (
+            f"The worker left nothing in {store.path}/{trial.folder}: on several nodes the run directory must be one "
+            "that all of them share (run_dir: a URI or a network file system)."
+        )
+        return row | {"error": error or missing}
+    metrics = json.loads(text)
+    names = ("steps", "train_seconds", "train_tokens", "epochs")
+    return row | {n: metrics[n] for n in names} | {"checkpoint": f"{store.path}/{trial.folder}/model"}
+
+
+def _empty_row(trial: str, task: str, method: str, degree: int, student: str, seed: int) -> dict[str, Any]:
+    return {
+        "trial": trial,
+        "task": task,
+        "method": method,
+        "degree": degree,
+        "student": student,
+        "seed": seed,
+        "settings": "{}",
+        "train_rows": 0,
+        "steps": 0,
+        "train_seconds": 0.0,
+        "train_tokens": 0,
+        "epochs": [],
+        "checkpoint": "",
+        "error": "",
+    }
+
+
+def _uri(store: Store, name: str) -> str:
+    return f"{store.path}/{name}"
+
+
+def _forget(store: Store, name: str) -> None:
+    """Delete a file or folder of the run directory, if it is there."""
+    path = f"{store.root}/{name}"
+    kind = store.fs.get_file_info(path).type
+    if kind == pafs.FileType.File:
+        store.fs.delete_file(path)
+    elif kind == pafs.FileType.Directory:
+        store.fs.delete_dir(path)

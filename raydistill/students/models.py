@@ -1,0 +1,134 @@
+"""Opening a student by name: the embedded SmolLM2, a Hugging Face hub id, or a folder; encoder-decoder or decoder."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from raydistill.errors import UserError
+from raydistill.store import fingerprint
+
+EMBEDDED = "smollm2-135m"
+
+
+class StudentError(UserError):
+    """A student cannot be opened or trained; the trial fails alone and the text says why."""
+
+
+class Student(NamedTuple):
+    model: Any
+    tokenizer: Any
+    seq2seq: bool
+
+    @property
+    def context(self) -> int | None:
+        """Longest sequence in tokens that the model has positions for; None where positions are relative."""
+        return getattr(self.model.config, "max_position_embeddings", None)
+
+    @property
+    def start(self) -> int:
+        """First token of an encoder-decoder's output."""
+        config = self.model.config
+        start = getattr(config, "decoder_start_token_id", None)
+        return start if start is not None else self.tokenizer.pad_token_id
+
+
+def locate(name: str) -> str:
+    """Where `from_pretrained` finds student `name`; the embedded one is unpacked at its first use."""
+    if name == EMBEDDED:
+        from raydistill import weights
+
+        return str(weights.smollm2_folder())
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.is_dir() else name
+
+
+def identity(name: str) -> str:
+    """What stands for the student's weights in a trial's name: the name and, of a folder, configuration and sizes."""
+    folder = Path(name).expanduser()
+    if name == EMBEDDED or not folder.is_dir():
+        return name
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    small = [p.read_bytes().hex() for p in files if p.suffix == ".json" and p.stat().st_size < 100_000]
+    return fingerprint([(p.name, p.stat().st_size) for p in files], small)
+
+
+def check(location: str) -> None:
+    """Look at a student's configuration and tokenizer only, so that a wrong name costs no training start.
+
+    Raises:
+        StudentError: see `open_student`.
+    """
+    _tokenizer(location, _config(location))
+
+
+def open_student(location: str, *, dtype: torch.dtype = torch.float32) -> Student:
+    """Load model and tokenizer from a folder or hub id, ready for training or generation.
+
+    Raises:
+        StudentError: there is no such model, it is no text-to-text model, or its tokenizer has no end token.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    config = _config(location)
+    tokenizer = _tokenizer(location, config)
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    with _named(location):
+        model = kind.from_pretrained(location, dtype=dtype)
+    return Student(model, tokenizer, bool(config.is_encoder_decoder))
+
+
+def _config(location: str) -> Any:
+    from transformers import AutoConfig
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; what comes of them is said below
+    with _named(location):
+        return AutoConfig.from_pretrained(location)
+
+
+def _tokenizer(location: str, config: Any) -> Any:
+    from transformers import AutoTokenizer
+
+    with _named(location):
+        tokenizer = AutoTokenizer.from_pretrained(location, config=config)
+    if tokenizer.eos_token_id is None:
+        raise StudentError(f"The tokenizer of {location} has no end-of-sequence token: no answer of it would ever end.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token  # masked, or behind the last label, wherever it stands
+    return tokenizer
+
+
+@contextmanager
+def _named(location: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise StudentError(
+            f"The student {location} cannot be opened: {_first_line(error)}",
+            "students.models takes smollm2-135m, a Hugging Face hub id (needs the hub, or its cache) or a folder.",
+        ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def accepts(model: Any, argument: str) -> bool:
+    """True where the model's `forward` takes `argument`."""
+    return argument in inspect.signature(model.forward).parameters
+
+
+def use_bf16(precision: str) -> bool:
+    """Whether to compute in bfloat16: "auto" where the hardware multiplies it faster than float32."""
+    if precision != "auto":
+        return precision == "bf16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capability = torch.cpu.get_capabilities()
+    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16") or capability.get("amx"))

@@ -1,0 +1,146 @@
+"""Every student's answers to its task's test questions: Ray Data actors, one model each, greedy and batched.
+
+A trial's answers are kept in `students/<trial>/predictions.parquet`, named by what they depend on: another trial in the
+grid costs only its own answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+
+from raydistill.config import Settings, StudentSettings
+from raydistill.progress import Progress
+from raydistill.store import Store, content_hash, fingerprint
+from raydistill.students import judge
+from raydistill.students.folders import fetch
+from raydistill.students.grid import resources
+from raydistill.students.models import Student, open_student, use_bf16
+from raydistill.tables import PREDICTIONS, QUESTIONS
+
+TEST_SPLITS = ["test", "test_unseen"]
+_JUDGED_BY = ("max_new_tokens", "answer_tokens", "max_input_tokens", "precision")
+LARGEST_BLOCK = 1024  # questions; a block is what is lost when an actor dies
+
+_WORK = pa.schema([("trial", pa.string()), ("method", pa.string()), ("checkpoint", pa.string()), *QUESTIONS])
+
+
+def predict(questions: pa.Table, students: pa.Table, settings: Settings, store: Store, progress: Progress) -> pa.Table:
+    """PREDICTIONS of every student that has a checkpoint on the splits test and test_unseen of its task."""
+    tests = questions.filter(pc.is_in(questions["split"], pa.array(TEST_SPLITS)))
+    wanted = {s["trial"]: s for s in students.to_pylist() if not s["error"]}
+    asked = {trial: tests.filter(pc.field("task") == s["task"]) for trial, s in wanted.items()}
+    keys = {trial: _key(asked[trial], settings.students, s["checkpoint"]) for trial, s in wanted.items()}
+    finished = {trial: table for trial in wanted if (table := _read(store, trial, keys[trial])) is not None}
+    pending = [trial for trial in wanted if trial not in finished and asked[trial].num_rows]
+    total = sum(asked[trial].num_rows for trial in wanted)
+    with progress.stage("predictions", total=total) as stage:
+        stage.update(sum(t.num_rows for t in finished.values()))
+        work = [(wanted[trial], asked[trial]) for trial in pending]
+        parts: dict[str, list[pa.Table]] = {trial: [] for trial in pending}
+        for answered in _answers(work, settings) if work else []:
+            trial = answered["trial"][0].as_py()
+            parts[trial].append(answered)
+            if sum(p.num_rows for p in parts[trial]) == asked[trial].num_rows:
+                finished[trial] = pa.concat_tables(parts.pop(trial)).sort_by("question_id")
+                _write(store, trial, keys[trial], finished[trial])
+            stage.update(stage.done + answered.num_rows)
+        stage.finish(
+            f"{total:,} questions"
+            + (f", {len(wanted) - len(pending)} students answered before" if len(pending) < len(wanted) else "")
+        )
+    tables = [finished[trial] for trial in wanted if trial in finished]
+    table = pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
+    return table.sort_by([("trial", "ascending"), ("split", "ascending"), ("question_id", "ascending")])
+
+
+def _answers(work: list[tuple[dict[str, Any], pa.Table]], settings: Settings) -> Iterable[pa.Table]:
+    """PREDICTIONS block by block, each of one trial."""
+    if settings.local or settings.students.workers == 0:
+        student = _Answering(settings.students)
+        yield from (student(block) for block in _blocks(work, LARGEST_BLOCK))
+        return
+    import ray.data
+
+    cpus, at_once = resources(
+        settings.model_copy(update={"students": settings.students.model_copy(update={"workers": 1})})
+    )
+    actors = min(at_once, settings.students.concurrent_trials * settings.students.workers)
+    rows = sum(table.num_rows for _, table in work)
+    largest = min(LARGEST_BLOCK, max(settings.students.generation_batch, math.ceil(rows / (2 * actors))))
+    blocks = _blocks(work, largest)
+    answered = ray.data.from_arrow(blocks).map_batches(
+        _Answering,
+        fn_constructor_args=(settings.students,),
+        batch_size=None,  # a block is a batch: the questions of one student
+        batch_format="pyarrow",
+        udf_modifying_row_count=False,
+        num_cpus=cpus,
+        num_gpus=settings.students.gpus_per_worker or None,
+        compute=ray.data.ActorPoolStrategy(size=min(actors, len(blocks)), max_tasks_in_flight_per_actor=1),
+    )
+    yield from answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+
+
+def _blocks(work: list[tuple[dict[str, Any], pa.Table]], largest: int) -> list[pa.Table]:
+    """Work cut into blocks of one student each, the longest questions first."""
+    blocks = []
+    for student, questions in work:
+        order = pc.sort_indices(pc.utf8_length(questions["question"]), sort_keys=[("", "descending")])
+        questions = questions.take(order).combine_chunks()
+        for name in ("checkpoint", "method", "trial"):
+            column = pa.repeat(pa.scalar(student[name], pa.string()), questions.num_rows)
+            questions = questions.add_column(0, name, column)
+        blocks += [questions.slice(at, largest) for at in range(0, questions.num_rows, largest)]
+    return [block.cast(_WORK) for block in blocks]
+
+
+class _Answering:
+    """A Ray Data actor: the student of its last block stays loaded."""
+
+    def __init__(self, settings: StudentSettings) -> None:
+        self.settings = settings
+        self.loaded: tuple[str, Student] | None = None
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        if not block.num_rows:
+            return PREDICTIONS.empty_table()
+        checkpoint, method, trial = (block[name][0].as_py() for name in ("checkpoint", "method", "trial"))
+        if self.loaded is None or self.loaded[0] != checkpoint:
+            self.loaded = None  # frees the last one first
+            dtype = torch.bfloat16 if use_bf16(self.settings.precision) else torch.float32
+            student = open_student(fetch(checkpoint), dtype=dtype)
+            if torch.cuda.is_available():
+                student.model.to("cuda")
+            self.loaded = (checkpoint, student)
+        answered = judge.ask(self.loaded[1], block.select(QUESTIONS.names), method, self.settings)
+        columns = {name: answered[name] for name in answered.column_names}
+        columns |= {name: block[name] for name in ("task", "split")}
+        columns["trial"] = pa.array([trial] * block.num_rows, pa.string())
+        return pa.table({name: columns[name] for name in PREDICTIONS.names}, schema=PREDICTIONS)
+
+
+def _key(questions: pa.Table, settings: StudentSettings, checkpoint: str) -> str:
+    how = {name: getattr(settings, name) for name in _JUDGED_BY}
+    return fingerprint("predictions", content_hash(questions), how, checkpoint)
+
+
+def _read(store: Store, trial: str, key: str) -> pa.Table | None:
+    """A trial's finished predictions, if they were made under `key`."""
+    name = f"students/{trial}/predictions"
+    if store.read_text(f"{name}.key") != key:
+        return None
+    return pq.read_table(f"{store.root}/{name}.parquet", filesystem=store.fs, schema=PREDICTIONS)
+
+
+def _write(store: Store, trial: str, key: str, table: pa.Table) -> None:
+    name = f"students/{trial}/predictions"
+    store.write_text(f"{name}.key", "")
+    pq.write_table(table, f"{store.root}/{name}.parquet", filesystem=store.fs, compression="zstd")
+    store.write_text(f"{name}.key", key)
