@@ -1,0 +1,300 @@
+"""The asking of one actor over real HTTP, with faults injected by the simulated teacher; no Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raydistill.config import SimulatedSettings, TeacherSettings
+from raydistill.teacher import journal, simulated
+from raydistill.teacher.caller import About, Caller, Sample
+from raydistill.teacher.client import Client
+from raydistill.teacher.governor import Governor, Grant, Limits, Permits, Report
+from raydistill.teacher.pricing import Price
+from raydistill.teacher.request import Request
+
+KEY = "sk-test-0123456789"
+
+
+@pytest.fixture(scope="module")
+def one_server() -> Iterator[simulated.Teacher]:
+    with simulated.serve(SimulatedSettings(latency_s=0.0), api_key=KEY, context_tokens=600) as server:
+        yield server
+
+
+@pytest.fixture
+def server(one_server: simulated.Teacher) -> simulated.Teacher:
+    one_server.reset()
+    one_server.script([])
+    return one_server
+
+
+def request(i: int = 0, **changes: Any) -> Request:
+    asked = {"prompt": f"Q: What is {i} + 1?\nA: Let's think step by step.", "max_tokens": 64, "temperature": 0.0}
+    return Request(**{"identity": "test", "endpoint": "completions", "model": simulated.MODEL, **asked, **changes})
+
+
+class Asked:
+    """What a set of requests came to."""
+
+    def __init__(self, samples: list[list[Sample]], governor: Governor, order: list[int]) -> None:
+        self.samples, self.governor, self.order = samples, governor, order
+
+    @property
+    def one(self) -> Sample:
+        [[sample]] = self.samples
+        return sample
+
+
+def ask(
+    server: simulated.Teacher,
+    folder: Path,
+    asked: list[tuple[Request, int]],
+    *,
+    key: str = KEY,
+    limits: Limits | None = None,
+    price: Price | None = None,
+    **settings: Any,
+) -> Asked:
+    """Ask all at once through a Caller of its own (a new run on the same journal)."""
+    teacher = TeacherSettings(**{"backoff_s": 0.01, "timeout_s": 20, "max_attempts": 4, **settings})
+    governor = Governor(limits or Limits(in_flight=teacher.in_flight))
+    order: list[int] = []
+
+    async def exchange(report: Report) -> Grant:
+        return governor.exchange(report)
+
+    async def run() -> list[list[Sample]]:
+        place = journal.Folder(str(folder))
+        client, permits, writer = Client(server.base_url, key, teacher.timeout_s), Permits("a", exchange), None
+        writer = journal.Writer(place)
+        about = About("run", "session", "zero_shot")
+        caller = Caller(client, permits, journal.Reader(place), writer, teacher, price, about)
+
+        async def one(i: int, what: Request, n: int) -> list[Sample]:
+            found = await caller.samples(what, n, "task", "rationale")
+            order.append(i)
+            return found
+
+        try:
+            found = await asyncio.gather(*(one(i, what, n) for i, (what, n) in enumerate(asked)))
+            await permits.flush()
+            return found
+        finally:
+            writer.close()
+            await client.close()
+
+    return Asked(asyncio.run(run()), governor, order)
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "500": {"status": 500},
+    "503 with a body that is no JSON": {"status": 503, "body": "<html>busy</html>"},
+    "429 without Retry-After": {"status": 429},
+    "reset": {"reset": True},
+    "junk body": {"body": '{"choices": [{"te'},
+    "JSON that is no completion": {"body": "[1, 2]"},
+    "no choices": {"body": '{"choices": []}'},
+    "truncated answer": {"truncate": 60},
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_passing_fault_costs_one_more_attempt_and_nothing_else(
+    server: simulated.Teacher, tmp_path: Path, name: str
+) -> None:
+    server.script([FAULTS[name] | {"times": 1}, {"text": "The answer is 7."}])
+    sample = ask(server, tmp_path, [(request(), 1)]).one
+    assert sample.error is None
+    assert sample.answer is not None
+    assert (sample.answer.text, sample.answer.attempts) == ("The answer is 7.", 2)
+    assert server.stats()["requests"] == 2
+    again = ask(server, tmp_path, [(request(), 1)])
+    assert again.one == sample
+    assert server.stats()["requests"] == 2  # the journal's
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_lasting_fault_is_a_named_failure(server: simulated.Teacher, tmp_path: Path, name: str) -> None:
+    rule = FAULTS[name] | ({"headers": {"retry-after-ms": "1"}} if "429" in name else {})
+    server.script([rule])
+    sample = ask(server, tmp_path, [(request(), 1)], max_attempts=3).one
+    assert sample.answer is None
+    assert sample.error is not None
+    assert sample.error.kind == ("rate_limit" if "429" in name else "transient")
+    assert sample.error.message
+    assert sample.error.attempts == server.stats()["requests"] == 3
+
+
+def test_retry_after_is_waited_for_by_everybody(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"status": 429, "headers": {"Retry-After": "1"}, "times": 1}, {"text": "x"}])
+    asked = ask(server, tmp_path, [(request(i), 1) for i in range(30)], in_flight=2)
+    assert all(samples[0].answer for samples in asked.samples)
+    log = server.log()
+    refused = next(entry["at"] for entry in log if entry["status"] == 429)
+    quiet = [entry["at"] - refused for entry in log if 0.2 < entry["at"] - refused < 0.95]
+    assert quiet == []  # the one in flight beside it came home; nothing was sent until the second was over
+    assert asked.governor.snapshot()["limit"] == 1  # halved
+
+
+def test_a_hung_call_times_out(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"hang": True, "times": 1}, {"text": "x"}])
+    sample = ask(server, tmp_path, [(request(), 1)], timeout_s=0.3).one
+    assert sample.answer is not None
+    assert sample.answer.attempts == 2
+
+
+def test_one_slow_call_delays_nobody(server: simulated.Teacher, tmp_path: Path) -> None:
+    slow = request(999)
+    server.script([{"match": "What is 999", "delay_s": 1.5, "text": "late"}, {"delay_s": 0.02, "text": "x"}])
+    asked = ask(server, tmp_path, [(slow, 1), *((request(i), 1) for i in range(100))], in_flight=8)
+    assert asked.order[-1] == 0
+    assert asked.samples[0][0].answer.text == "late"  # type: ignore[union-attr]
+
+
+def test_n_samples_take_one_request_and_one_entry_each(server: simulated.Teacher, tmp_path: Path) -> None:
+    sampled = request(temperature=0.7)
+    server.script([{"text": [f"sample {i}" for i in range(16)]}])
+    [first] = ask(server, tmp_path, [(sampled, 8)]).samples
+    assert [s.answer.text for s in first if s.answer] == [f"sample {i}" for i in range(8)]
+    assert server.stats()["requests"] == 1
+    [more] = ask(server, tmp_path, [(sampled, 16)]).samples
+    assert more[:8] == first
+    assert server.log()[-1]["n"] == 8  # only the eight that were missing
+    [fewer] = ask(server, tmp_path, [(sampled, 3)]).samples
+    assert fewer == first[:3]
+    assert server.stats()["requests"] == 2
+    tokens = [s.answer.prompt_tokens for s in first if s.answer]
+    assert tokens[0] > 0
+    assert tokens[1:] == [0] * 7  # the prompt is paid once
+
+
+@pytest.mark.parametrize("how", ["refused", "ignored"])
+def test_without_n_the_samples_are_asked_singly(server: simulated.Teacher, tmp_path: Path, how: str) -> None:
+    if how == "refused":
+        server.script([{"refuse_n": True}])
+    else:
+        only = {"choices": [{"text": "one", "finish_reason": "stop", "index": 0}], "usage": {"prompt_tokens": 3}}
+        server.script([{"body": json.dumps(only), "times": 1}])
+    asked = [(request(i, temperature=0.7, seed=5), 4) for i in range(2)]
+    found = ask(server, tmp_path, asked, in_flight=1)
+    assert all(sample.answer for samples in found.samples for sample in samples)
+    [log1, log2] = ([e for e in server.log() if f"What is {i} " in e["prompt"]] for i in range(2))
+    singles = [e["seed"] for e in log1 if "n" not in e]
+    assert singles == ([5, 6, 7, 8] if how == "refused" else [6, 7, 8])  # a seed of its own for each
+    assert len(log2) <= 5  # found out once
+    texts = [s.answer.text for s in found.samples[1] if s.answer]
+    assert len(set(texts)) > 1
+
+
+def test_usage_that_is_missing_is_estimated(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"omit_usage": True, "text": "a" * 40}])
+    answer = ask(server, tmp_path, [(request(), 1)], price=Price(1e-6, 1e-6, 2e-6)).one.answer
+    assert answer is not None
+    assert answer.prompt_tokens > 0
+    assert answer.completion_tokens >= 10
+    assert answer.usd == pytest.approx(answer.prompt_tokens * 1e-6 + answer.completion_tokens * 2e-6)
+
+
+def test_finish_reason_and_chat(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"text": "word " * 50}])
+    answer = ask(server, tmp_path, [(request(max_tokens=5), 1)]).one.answer
+    assert answer is not None
+    assert answer.finish_reason == "length"
+    chat = ask(server, tmp_path, [(request(endpoint="chat"), 1)], endpoint="chat").one.answer
+    assert chat is not None
+    assert chat.text.startswith("word")
+    assert server.log()[-1]["path"].endswith("/chat/completions")
+
+
+def test_a_prompt_too_long_fails_alone(server: simulated.Teacher, tmp_path: Path) -> None:
+    asked = ask(server, tmp_path, [(request(1), 1), (request(2, prompt="long " * 900), 1), (request(3), 1)])
+    kinds = [samples[0].error.kind if samples[0].error else "" for samples in asked.samples]
+    assert kinds == ["", "context_length", ""]
+    assert server.stats()["requests"] == 3  # not repeated
+
+
+def test_a_wrong_key_stops_everybody_and_is_never_shown(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"status": 401, "message": f"Incorrect API key provided: {KEY}."}])
+    asked = ask(server, tmp_path, [(request(i), 1) for i in range(200)], in_flight=4)
+    errors = [samples[0].error for samples in asked.samples]
+    assert all(error is not None and error.kind in ("fatal", "stopped") for error in errors)
+    assert server.stats()["requests"] <= 8
+    assert asked.governor.stop is not None
+    assert asked.governor.stop[0] == "fatal"
+    shown = " ".join(str(error) for error in errors) + str(asked.governor.stop)
+    assert KEY not in shown
+    assert "***" in shown
+
+
+def test_the_same_request_is_never_in_flight_twice(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"delay_s": 0.1, "text": "x"}])
+    asked = ask(server, tmp_path, [(request(), 1)] * 20)
+    assert {samples[0].answer.text for samples in asked.samples if samples[0].answer} == {"x"}
+    assert server.stats()["requests"] == 1
+
+
+@pytest.mark.parametrize("usd", [True, False])
+def test_a_budget_is_never_exceeded_and_nearly_used(server: simulated.Teacher, tmp_path: Path, usd: bool) -> None:
+    server.script([{"delay_s": 0.01, "text": "x" * 80}])
+    limits = Limits(in_flight=16, usd=0.002 if usd else None, tokens=None if usd else 2000)
+    asked = ask(server, tmp_path, [(request(i), 1) for i in range(300)], limits=limits, price=Price(1e-6, 1e-6, 1e-6))
+    errors = [samples[0].error for samples in asked.samples]
+    stats = server.stats()
+    used = stats["prompt_tokens"] + stats["completion_tokens"]
+    assert 1800 < used <= 2000
+    assert {error.kind for error in errors if error} == {"budget"}
+    assert sum(error is None for error in errors) == stats["answered"]
+    assert asked.governor.stop is not None
+    assert asked.governor.stop[0] == "budget"
+    assert asked.governor.snapshot()["spent_tokens"] == used
+
+
+def test_limits_that_only_the_server_knows_are_kept(tmp_path: Path) -> None:
+    with simulated.serve(SimulatedSettings(latency_s=0.01, requests_per_minute=1200)) as server:
+        asked = ask(server, tmp_path, [(request(i), 1) for i in range(100)], in_flight=8)
+        assert all(samples[0].answer for samples in asked.samples)
+        assert asked.governor.requests is not None
+        assert asked.governor.requests.rate == pytest.approx(20 * 0.98)
+
+
+def test_a_full_disk_stops_cleanly(server: simulated.Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, left = os.write, [2000]
+
+    def write(descriptor: int, data: bytes) -> int:  # as a full disk does: a part is written, then no more
+        name = os.readlink(f"/proc/self/fd/{descriptor}") if os.path.isdir("/proc/self/fd") else "segment"
+        if "segment" not in name:
+            return real(descriptor, data)
+        if not left[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        done = real(descriptor, bytes(data[: left[0]]))
+        left[0] -= done
+        return done
+
+    monkeypatch.setattr(os, "write", write)
+    server.script([{"delay_s": 0.01, "text": "x"}])
+    asked = ask(server, tmp_path, [(request(i), 1) for i in range(200)], in_flight=4)
+    assert asked.governor.stop is not None
+    assert asked.governor.stop[0] == "journal"
+    assert "full" in asked.governor.stop[1]
+    sent = server.stats()["requests"]
+    assert sent < 50
+    monkeypatch.undo()
+    kept = sum(samples[0].answer is not None for samples in asked.samples)
+    after = ask(server, tmp_path, [(request(i), 1) for i in range(200)], in_flight=4)
+    assert all(samples[0].answer for samples in after.samples)
+    assert server.stats()["requests"] <= sent + 200 - kept  # what was written is used again
+
+
+def test_nothing_written_holds_the_key(server: simulated.Teacher, tmp_path: Path) -> None:
+    ask(server, tmp_path, [(request(i), 1) for i in range(5)])
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"What is 3" in written
+    assert KEY.encode() not in written
