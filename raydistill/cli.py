@@ -228,7 +228,8 @@ def _problem(error: Any) -> str:
     if not path:
         return str(error["msg"]).removeprefix("Value error, ")
     meaning = f" ({' '.join(info.description.split())})" if info and info.description else ""
-    return f"{name}: {error['msg']}; got {error['input']!r}{meaning}"
+    got = "" if name == "teacher.base_url" else f"; got {error['input']!r}"  # an address may hold a key
+    return f"{name}: {str(error['msg']).removeprefix('Value error, ')}{got}{meaning}"
 
 
 def _look_up(path: list[str]) -> tuple[type[BaseModel] | None, FieldInfo | None]:

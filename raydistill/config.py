@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal, get_origin
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 TaskName = Literal[
     "single_eq",
@@ -25,7 +26,7 @@ Method = Literal["vanilla", "fine_tune_cot", "clustered", "new_fine_tune_cot"]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -188,6 +189,18 @@ class TeacherSettings(Section):
     """The simulated teacher's behaviour."""
     local: LocalServerSettings = LocalServerSettings()
     """The local llama.cpp server."""
+
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_secret_in_the_address(cls, url: str) -> str:
+        """Settings are written to the run directory and shown in the report; a key in an address would be too."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("should be an address such as https://api.openai.com/v1")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("should hold no key, password or query; the key comes from the variable in api_key_env")
+        return url
 
 
 class ExemplarSettings(Section):

@@ -10,12 +10,16 @@ inputs. Inputs count by their content, so that a stage that ran again and gave t
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import io
 import json
 import platform
+import subprocess
 import time
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -46,6 +50,8 @@ class Store:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.fs: pafs.FileSystem
+        self.root: str
         try:
             self.fs, self.root = pafs.FileSystem.from_uri(path) if "://" in path else (pafs.LocalFileSystem(), path)
             self.fs.create_dir(f"{self.root}/tables", recursive=True)

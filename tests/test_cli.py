@@ -65,6 +65,7 @@ def test_shorthands_dashes_lists_and_switches():
         (["--teacher.max_failed", "2"], ["teacher.max_failed", "less than or equal to 1"]),
         (["--questions.tasks", "[coin_flop]"], ["questions.tasks", "coin_flip"]),
         (["--questions.file", "x.csv"], ["questions.answer_type"]),
+        (["--teacher.base_url", "api.openai.com"], ["teacher.base_url", "https://"]),
         (["nowhere.yaml"], ["nowhere.yaml", "quickstart"]),
     ],
 )
@@ -144,3 +145,11 @@ def test_a_user_sees_sentences_and_an_exit_code_not_a_trace(capsys, raised, code
     assert "Traceback" not in shown
     for text in said:
         assert text in shown
+
+
+@pytest.mark.parametrize("url", ["https://me:s3cret@host/v1", "https://host/v1?key=s3cret"])
+def test_a_key_in_the_address_is_refused_and_not_repeated(url):
+    with pytest.raises(SettingsError) as error:
+        parse("--teacher.base_url", url)
+    assert "api_key_env" in str(error.value)
+    assert "s3cret" not in str(error.value)
