@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 NEAR = 0.8
 """Similarity from which two rationales count as near-duplicates."""
@@ -59,3 +63,38 @@ def most_different(texts: Sequence[str], number: int) -> tuple[list[int], dict[i
             if (s := similarity(sets[i], sets[best])) > nearest:
                 like[i] = (best, s)
     return sorted(chosen), like
+
+
+def summary(training: pa.Table) -> list[dict[str, Any]]:
+    """How alike the rationales of one question are, for each task, method and degree D > 1 of TRAINING.
+
+    All candidates with a rationale count, kept or not.
+
+    Returns:
+        Dicts of task, method, degree, questions (with two or more rationales), rationales, distinct (exact texts),
+        near_duplicate_share and mean_similarity (means over questions, 0 … 1); sorted by the first three.
+    """
+    keys = ["task", "method", "degree", "question_id"]
+    wanted = pc.and_(pc.greater(training["degree"], 1), pc.not_equal(training["rationale"], ""))
+    rows = training.select([*keys, "rationale"]).filter(wanted).sort_by([(key, "ascending") for key in keys])
+    found = []
+    for key, of_key in groupby(_rows(rows), key=lambda row: tuple(row[k] for k in keys[:3])):
+        groups = [[row["rationale"] for row in g] for _, g in groupby(of_key, key=lambda row: row["question_id"])]
+        groups = [g for g in groups if len(g) > 1]
+        if not groups:
+            continue
+        found.append(
+            dict(zip(keys[:3], key, strict=True))
+            | {
+                "questions": len(groups),
+                "rationales": sum(map(len, groups)),
+                "distinct": sum(len(set(g)) for g in groups),
+                "near_duplicate_share": sum(map(near_duplicate_share, groups)) / len(groups),
+                "mean_similarity": sum(map(mean_similarity, groups)) / len(groups),
+            }
+        )
+    return found
+
+
+def _rows(table: pa.Table) -> Any:
+    return (row for batch in table.to_batches(max_chunksize=50_000) for row in batch.to_pylist())

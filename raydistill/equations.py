@@ -38,9 +38,10 @@ class _Value(NamedTuple):
     """Decimals of a side that is one number; None for an expression."""
     rounded: bool
     """Multiplies or divides by a number of two or more decimals, which may be a rounded one."""
+    last_places: Fraction
+    """Sum of the last places of its numbers with three or more decimals: 0.333 + 0.333 is 0.667 as well."""
     units: frozenset[str]
     operators: int
-    divides: bool
 
 
 def equations(text: str) -> Iterator[Equation]:
@@ -138,6 +139,8 @@ def _may_follow(tokens: Sequence[_Token], i: int, soft: bool) -> bool:
         return after.text in ".,;:!?)]\"'”’*_`" or (
             after.kind == "other" and not after.text[0].isalnum() and after.text != "^"
         )
+    if after.text.lower() == "of" and tokens[i - 1].kind == "word":
+        return True  # "27 pounds of soil"
     more = {"of", "more", "less", "fewer", "greater", "times", "remainder", "r", "with", "percent", "and", "out"}
     return after.text.lower() not in (more if soft else more - {"more", "less", "fewer", "and", "with"} | {"with"})
 
@@ -158,8 +161,9 @@ class _Reader:
         self.tokens, self.i = tokens, 0
         self.units: set[str] = set()
         self.operators = 0
-        self.divides = self.rounded = self.scaled = False
+        self.rounded = self.scaled = False
         self.decimals: int | None = None
+        self.last_places = Fraction(0)
 
     def peek(self, kind: str, texts: str = "") -> bool:
         return (
@@ -184,7 +188,6 @@ class _Reader:
             if self.next().text == "*":
                 value = [a * b for a, b in zip(value, self.operand(), strict=True)]
                 continue
-            self.divides = True
             by = self.operand()
             if not all(by):
                 raise _Unread
@@ -229,6 +232,8 @@ class _Reader:
     def number(self, text: str) -> list[Fraction]:
         self.decimals = len(text.rstrip("%").partition(".")[2])
         self.rounded = self.rounded or self.decimals >= 2
+        if self.decimals >= 3:
+            self.last_places += Fraction(1, 10**self.decimals)
         plain = Fraction(text.rstrip("%"))
         return [plain / 100 if text.endswith("%") else plain, plain]
 
@@ -239,7 +244,14 @@ class _Reader:
     def value(self, readings: list[Fraction]) -> _Value:
         literal = self.decimals if not self.operators else None
         rounded = self.rounded and self.scaled
-        return _Value((readings[0], readings[1]), literal, rounded, frozenset(self.units), self.operators, self.divides)
+        return _Value(
+            readings=(readings[0], readings[1]),
+            literal_decimals=literal,
+            rounded=rounded,
+            last_places=self.last_places,
+            units=frozenset(self.units),
+            operators=self.operators,
+        )
 
 
 def _read(tokens: Sequence[_Token]) -> tuple[_Value, int] | None:
@@ -290,9 +302,9 @@ def _equal(a: _Value, b: _Value, about: bool) -> bool | None:
 def _close(x: Fraction, y: Fraction, a: _Value, b: _Value, about: bool) -> bool:
     if x == y:
         return True
-    slack = Fraction(0)
+    slack = a.last_places + b.last_places
     if b.literal_decimals is not None and (x * 10**b.literal_decimals).denominator != 1:
-        slack = Fraction(1, 10**b.literal_decimals)  # rounded or cut to the digits shown
+        slack += Fraction(1, 10**b.literal_decimals)  # rounded or cut to the digits shown
     if a.rounded or b.rounded:
         slack = max(slack, abs(x) / 500)
     if about:

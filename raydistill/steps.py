@@ -32,7 +32,8 @@ def check(
         choices: option texts of a letter question.
 
     Returns:
-        "step does not hold: <what was said>, <what is so>" or "contradicts its answer: …".
+        "step does not hold: <what was said>; <what is so>", "contradicts its answer: …" or "does not reach its answer:
+        …" (equations that stop before it).
     """
     text = unicodedata.normalize("NFC", rationale.split("\nQ:")[0][:LONGEST])
     replayed = _coin(text, question, prediction)
@@ -52,7 +53,7 @@ def check(
     if said and not answers.is_correct(said.answer, prediction, answer_type=answer_type):
         return f"contradicts its answer: says {said.answer}, answers {prediction}"
     if answer_type == "number" and found and not _mentions(text, prediction):
-        return f"contradicts its answer: {prediction} is not in the rationale"
+        return f"does not reach its answer: {prediction} is not in the rationale"
     return None
 
 
@@ -92,7 +93,12 @@ _STAYS = re.compile(
     r"(?:\b(?:does|did|do) not|\b(?:does|did|do)n['’]t|\bnot|\bnever)\b[^,.;]{0,20}?\b(?:flip|revers)", re.I
 )
 _FLIPS = re.compile(r"\b(?:flip(?:s|ped)?|revers(?:es|ed))\b", re.IGNORECASE)
-_NOT_A_STEP = re.compile(r"\b(?:if|would|before|unless|neither|nobody|no one|whether|means? [\"“'])|\?", re.IGNORECASE)
+_NOT_A_STEP = re.compile(
+    r"\b(?:if|would|before|unless|neither|nobody|no one|whether|means? [\"“']"
+    r"|state(?: \([^)]*\))? is (?:then |now )?(?:reversed|flipped|changed))|\?",
+    re.IGNORECASE,
+)
+_FROM = re.compile(r"\bfrom (?:heads|tails)(?: up)?", re.IGNORECASE)
 _PARITY = re.compile(r"\b(even|odd) number of (?:times|flips)|\bflipped (?:a total of )?(once|twice|\w+ times)", re.I)
 _TIMES = {"once": 1, "twice": 2} | {
     f"{word} times": i
@@ -102,7 +108,9 @@ _TIMES = {"once": 1, "twice": 2} | {
     for word in pair
 }
 _ENDS = re.compile(
-    r"\b(?:so|therefore|thus|hence|end|ends|finally|final|result|after (?:all|every\w*))\b", re.IGNORECASE
+    r"\b(?:so|therefore|thus|hence|end(?! of (?:this|the) (?:step|swap|trade))|ends|finally|final|result"
+    r"|after (?:all|every\w*))\b",
+    re.IGNORECASE,
 )
 
 
@@ -141,6 +149,9 @@ def _coin_faults(
                 reached = max(reached, i + 1)
             elif _ENDS.search(part) or (reached == 0 and not names.search(text)):
                 possible.add(sides[-1])
+            elif _STAYS.search(part) or _FLIPS.search(part):
+                continue  # somebody's turn, but whose is not understood
+            part = _FROM.sub("", part)
             said = [_turned(m[2].lower()) if m[1] else m[2].lower() for m in _SIDE.finditer(part)]
             if said:
                 last_said = said[-1]
@@ -174,11 +185,14 @@ def _short(text: str) -> str:
 _LETTERS_ASKED = re.compile(r"last letters? of [^\"“]*[\"“]([^\"”]+)[\"”]", re.IGNORECASE)
 _LETTER = re.compile(
     r"[\"“'‘](\w)[\"”'’]"  # quoted, or bare behind a word that brings one and before the end of a phrase
-    r"|(?:\b(?:is|are|letter|with|in|get|gives?)|->|→|[:=])\s*\(?(\w)\)?(?=\s*(?:[.,;\n]|$|and\b))"
+    r"|(?:\b(?:is|are|letter|with|in|get|gives?)\b|->|→|[:=])\s*\(?(\w)\)?(?=\s*(?:[.,;\n]|$|and\b))"
 )
 _BRINGS_LETTER = re.compile(r"\b(?:letters?|ends?|ending|get|gives?|is|are)\b|->|→|[:=]", re.IGNORECASE)
-_OTHER_PLACE = re.compile(r"\b(?:first|second|third|fourth|middle|starts?|begins?)\b", re.IGNORECASE)
-_WORD_MADE = re.compile(r"\b(?:concatenat|together|join|combin|form|make|one after)\w*[^\"“]*.*[\"“](\w\w+)[\"”]", re.I)
+_OTHER_PLACE = re.compile(r"\b(?:first|second|third|fourth|middle) letter|\b(?:starts?|begins?) with", re.IGNORECASE)
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+_NTH_WORD = re.compile(rf"last letter of the ({'|'.join(_ORDINALS)}) (?:word|name)", re.IGNORECASE)
+_PUTS_TOGETHER = re.compile(r"\b(?:concatenat|together|join|combin|form|make|one after)", re.IGNORECASE)
+_QUOTED_WORD = re.compile(r"[\"“](\w\w+)[\"”]")
 
 
 def _letters(text: str, question: str, prediction: str | None) -> Iterator[str] | None:
@@ -193,7 +207,7 @@ def _letters(text: str, question: str, prediction: str | None) -> Iterator[str] 
 def _letter_faults(text: str, words: list[str], prediction: str | None) -> Iterator[str]:
     pattern = re.compile(_any_of(words))
     for sentence in _sentences(text):
-        if _OTHER_PLACE.search(pattern.sub("", sentence)) and "last" not in sentence.lower():
+        if _OTHER_PLACE.search(sentence):
             continue
         brings = _BRINGS_LETTER.search(pattern.sub("", sentence))
         for word, part in _parts(sentence, pattern):
@@ -206,16 +220,24 @@ def _letter_faults(text: str, words: list[str], prediction: str | None) -> Itera
                 for letter, of in zip(said, words, strict=True):
                     if letter.casefold() != of[-1].casefold():
                         yield _wrong(f'"{letter}" for {of}', f'its last letter is "{of[-1]}"')
-        made = _WORD_MADE.search(pattern.sub("", sentence))
-        if made and prediction and made[1].casefold() != prediction.casefold():
-            yield f"contradicts its answer: makes {made[1]}, answers {prediction}"
+        nth = _NTH_WORD.search(sentence)
+        said = [m[1] or m[2] for m in _LETTER.finditer(sentence, nth.end())] if nth else []
+        if nth and len(said) == 1:
+            i = _ORDINALS.index(nth[1].lower())
+            if i >= len(words):
+                yield _wrong(_short(nth[0]), f"there are {len(words)} words")
+            elif said[0].casefold() != words[i][-1].casefold():
+                yield _wrong(f'"{said[0]}" for {words[i]}', f'its last letter is "{words[i][-1]}"')
+        made = _QUOTED_WORD.findall(pattern.sub("", sentence)) if _PUTS_TOGETHER.search(sentence) else []
+        if made and prediction and made[-1].casefold() != prediction.casefold():
+            yield f"contradicts its answer: makes {made[-1]}, answers {prediction}"
 
 
 # --- shuffled objects ------------------------------------------------------------------------------------------------
 
 _SWAP = re.compile(r"(?<!\w)(\w+) and (\w+) (?:\w+ )?(?:swap|trade|switch|exchange)\w*", re.IGNORECASE)
 _SWAP_WORD = re.compile(r"\b(?:swap|trad|switch|exchang)\w*", re.IGNORECASE)
-_HOLDS = r"(?:has|gets|holds|owns|is \w+ing(?: with)?|ends up (?:\w+ )?with|receives)"
+_HOLDS = r"(?:has|gets|holds|owns|is (?:now |still |again |currently )?\w+ing(?: with)?|ends up (?:\w+ )?with|receives)"
 _THE_START = re.compile(r"\b(?:start|begin|beginning|begins|initial|initially|originally)\b", re.IGNORECASE)
 
 

@@ -1,0 +1,455 @@
+"""Algorithm 1: clusters, conditions, ladder, leave-one-out, own exemplars; embeddings through real Ray actors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score
+
+from raydistill.config import ExemplarSettings
+from raydistill.errors import SettingsError, UserError
+from raydistill.exemplars.cluster import choose_k, cluster, plane
+from raydistill.exemplars.conditions import exemplar_rationale
+from raydistill.exemplars.embed import embed, matrix, vector_array
+from raydistill.exemplars.select import leave_one_out, select, select_remote
+from raydistill.store import Store
+from raydistill.tables import CLUSTERS, EMBEDDINGS, EXEMPLARS, QUESTIONS, SAMPLES
+
+BOTH = ["clustered", "new_fine_tune_cot"]
+GOOD = " Tom has 3 apples. He gets 2 more, so he has 5."
+
+
+def table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_pylist([dict.fromkeys(schema.names) | row for row in rows], schema)
+
+
+def world(
+    points: Sequence[Sequence[float]],
+    samples: dict[int, dict[str, Any]] | None = None,
+    questions: dict[int, dict[str, Any]] | None = None,
+    task: str = "svamp",
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Questions at the given points, all answered rightly with GOOD except where `samples` says otherwise."""
+    asked = [
+        {
+            "task": task,
+            "split": "train",
+            "question_id": f"q{i:03}",
+            "question": f"Question number {i}?",
+            "answer": "5.0",
+            "answer_type": "number",
+            "choices": [],
+            "source_row": i,
+        }
+        | (questions or {}).get(i, {})
+        for i in range(len(points))
+    ]
+    answered = [
+        {
+            "question_id": q["question_id"],
+            "task": task,
+            "split": q["split"],
+            "method": "fine_tune_cot",
+            "degree": 1,
+            "sample_index": 0,
+            "rationale": GOOD,
+            "prediction": "5",
+            "correct": True,
+            "error": "",
+            "error_kind": "",
+        }
+        | (samples or {}).get(i, {})
+        for i, q in enumerate(asked)
+    ]
+    vectors = pa.table(
+        [[q["question_id"] for q in asked], [task] * len(asked), vector_array(np.array(points, np.float32))], EMBEDDINGS
+    )
+    return table(asked, QUESTIONS), vectors, table(answered, SAMPLES)
+
+
+# Two clusters of five, around (0, 0) and (10, 0); the first named is the nearest to its centre.
+TWO = [[x + dx, 0.0] for x in (0.0, 10.0) for dx in (0.0, 1.0, -1.2, 2.0, -1.8)]
+NEAR_FAR = ["q000", "q001", "q002", "q004", "q003"]
+
+
+def choose(*parts: pa.Table, methods: Sequence[str] = ("new_fine_tune_cot",), **settings: Any) -> list[dict[str, Any]]:
+    settings = {"k": 2} | settings
+    return select(*parts, ExemplarSettings(**settings), methods)[0].to_pylist()
+
+
+def of_first(chosen: list[dict[str, Any]]) -> dict[str, Any]:
+    return next(e for e in chosen if e["question_id"] in NEAR_FAR)
+
+
+WRONG = {"prediction": "7", "correct": False, "rationale": " Tom has 3 apples. He gets 4 more, so he has 7."}
+
+
+def test_the_nearest_question_of_each_cluster_is_chosen() -> None:
+    exemplars, places = select(*world(TWO), ExemplarSettings(k=2), BOTH)
+    assert exemplars.schema.equals(EXEMPLARS)
+    assert places.schema.equals(CLUSTERS)
+    for method in BOTH:
+        mine = [e for e in exemplars.to_pylist() if e["method"] == method]
+        assert [e["cluster"] for e in mine] == [0, 1]
+        assert {e["question_id"] for e in mine} == {"q000", "q005"}
+        assert all(e["rank"] == 0 and e["rung"] == 1 and e["passed_over"] == [] for e in mine)
+        assert all(e["cluster_size"] == 5 for e in mine)
+    assert mine[0]["rationale"] == GOOD.strip()
+    assert mine[0]["answer"] == "5"
+    assert places.num_rows == 10
+    assert {(p["question_id"], p["cluster"]) for p in places.to_pylist()} == {
+        (f"q{i:03}", places.to_pylist()[0]["cluster"] if i < 5 else places.to_pylist()[5]["cluster"]) for i in range(10)
+    }
+
+
+def test_a_wrong_answer_is_passed_over_by_the_second_change_and_taken_by_the_first() -> None:
+    chosen = choose(*world(TWO, {0: WRONG, 1: WRONG}), methods=BOTH)
+    first = of_first([e for e in chosen if e["method"] == "clustered"])
+    second = of_first([e for e in chosen if e["method"] == "new_fine_tune_cot"])
+    assert first["question_id"] == "q000"
+    assert first["answer"] == "7"
+    assert second["question_id"] == "q002"
+    assert second["rank"] == 2
+    assert [(p["question_id"], p["rank"], p["reason"]) for p in second["passed_over"]] == [
+        ("q000", 0, "wrong answer: 7, not 5.0"),
+        ("q001", 1, "wrong answer: 7, not 5.0"),
+    ]
+    assert second["distance"] > second["passed_over"][0]["distance"]
+
+
+@pytest.mark.parametrize(
+    ("sample", "reason"),
+    [
+        ({"prediction": None, "correct": False}, "no answer"),
+        ({"error": "gone", "error_kind": "fatal"}, "the teacher's call failed"),
+        ({"rationale": " The answer is 5."}, "no rationale beside the answer"),
+        ({"rationale": "\n" + "\n".join(["So it is 5."] * 5)}, "rationale of 6 lines (at most 5)"),
+        ({"rationale": " He has 5"}, "rationale does not end with a full stop"),
+        ({"rationale": " We add them up. That is all of it."}, "answer 5 is not in the last sentence"),
+    ],
+)
+def test_each_condition_passes_a_candidate_over(sample: dict[str, Any], reason: str) -> None:
+    chosen = of_first(choose(*world(TWO, {0: sample})))
+    assert chosen["question_id"] == "q001"
+    assert [p["reason"] for p in chosen["passed_over"]] == [reason]
+    assert chosen["rung"] == 1
+
+
+def test_lines_count_with_the_opening_sentence_and_double_breaks_count_once() -> None:
+    lines = "\n\nOne.\n\nTwo.\n\nThree.\n\nIt is 5."  # with the opening: five lines, as Auto-CoT counts
+    assert of_first(choose(*world(TWO, {0: {"rationale": lines}})))["question_id"] == "q000"
+    assert of_first(choose(*world(TWO, {0: {"rationale": lines + "\n\nIt is 5."}})))["question_id"] == "q001"
+
+
+def test_question_length_is_limited_by_task_and_setting() -> None:
+    long = {0: {"question": "word " * 100}}
+    assert of_first(choose(*world(TWO, questions=long)))["question_id"] == "q001"
+    assert of_first(choose(*world(TWO, questions=long, task="tracking_shuffled_objects")))["question_id"] == "q000"
+    assert of_first(choose(*world(TWO, questions=long), max_question_words=200))["question_id"] == "q000"
+
+
+def test_correct_only_leaves_the_forms_out() -> None:
+    sample = {0: {"rationale": " It is some number"}}
+    assert of_first(choose(*world(TWO, sample)))["question_id"] == "q001"
+    assert of_first(choose(*world(TWO, sample), conditions="correct_only"))["question_id"] == "q000"
+    assert of_first(choose(*world(TWO, {0: WRONG}), conditions="correct_only"))["question_id"] == "q001"
+
+
+def test_steps_can_be_a_condition_too() -> None:
+    sample = {0: {"rationale": " 3 + 1 = 5. So he has 5."}}
+    assert of_first(choose(*world(TWO, sample)))["question_id"] == "q000"
+    chosen = of_first(choose(*world(TWO, sample), check_steps=True))
+    assert chosen["question_id"] == "q001"
+    assert "3 + 1 = 5" in chosen["passed_over"][0]["reason"]
+
+
+def test_the_ladder_gives_way_in_order() -> None:
+    no_stop = {"rationale": " He has 5"}
+    formless = dict.fromkeys(range(5), no_stop)
+    on_two = of_first(choose(*world(TWO, formless | {0: WRONG})))
+    assert (on_two["question_id"], on_two["rung"]) == ("q001", 2)
+    assert [p["reason"] for p in on_two["passed_over"]] == ["wrong answer: 7, not 5.0"]
+
+    long = {i: {"question": f"{i} " * 80} for i in range(5)}
+    on_three = of_first(choose(*world(TWO, formless, long)))
+    assert (on_three["question_id"], on_three["rung"]) == ("q000", 3)
+
+    one_well_formed = of_first(choose(*world(TWO, dict.fromkeys(range(4), no_stop))))
+    assert (one_well_formed["question_id"], one_well_formed["rung"], one_well_formed["rank"]) == ("q004", 1, 3)
+
+
+def test_a_cluster_without_a_right_answer_is_topped_up_from_the_nearest_elsewhere() -> None:
+    chosen = choose(*world(TWO, dict.fromkeys(range(5), WRONG)))
+    assert [(e["question_id"], e["rung"], e["rank"]) for e in chosen] == [("q005", 1, 0), ("q006", 4, 1)]
+    assert chosen[1]["passed_over"] == []  # the nearer one is an exemplar itself
+
+
+def test_no_eligible_question_at_all_is_an_error_that_counts_why() -> None:
+    parts = world(TWO, dict.fromkeys(range(9), WRONG) | {9: {"prediction": None, "correct": False}})
+    with pytest.raises(UserError, match=r"svamp.*none of the teacher's 10.*correct: 9, answer: 1"):
+        choose(*parts)
+    assert len(choose(*parts, methods=["clustered"])) == 2
+
+
+def test_per_cluster_takes_the_nearest_ones_and_never_the_same_text_twice() -> None:
+    chosen = choose(*world(TWO, questions={1: {"question": "QUESTION number  0?"}}), per_cluster=2)
+    mine = [e for e in chosen if e["question_id"] in NEAR_FAR]
+    assert [e["question_id"] for e in mine] == ["q000", "q002"]
+    assert [p["reason"] for p in mine[1]["passed_over"]] == ["repeats the question of an exemplar"]
+    assert len(chosen) == 4
+
+
+def test_the_pool_leaves_test_questions_out_unless_told() -> None:
+    parts = world(TWO, questions={0: {"split": "test"}})
+    assert of_first(choose(*parts))["question_id"] == "q001"
+    assert of_first(choose(*parts, pool="all"))["question_id"] == "q000"
+    _, places = select(*parts, ExemplarSettings(k=2), BOTH)
+    assert "q000" not in places["question_id"].to_pylist()
+    with pytest.raises(UserError, match=r"svamp.*no train question"):
+        choose(*world(TWO, questions={i: {"split": "test"} for i in range(10)}))
+
+
+def test_k_is_four_for_last_letters_eight_elsewhere_and_no_more_than_different_questions() -> None:
+    points = np.random.default_rng(0).normal(size=(40, 3)).tolist()
+    for task, k in (("last_letter_concatenation", 4), ("svamp", 8)):
+        chosen, _ = select(*world(points, task=task), ExemplarSettings(), ["clustered"])
+        assert chosen.num_rows == k
+    same = {i: {"question": "The same?" if i else "Another?"} for i in range(10)}
+    assert len(choose(*world(TWO, questions=same), k=8)) == 2
+
+
+def test_the_choice_is_independent_of_row_order_and_chunks() -> None:
+    rng = np.random.default_rng(3)
+    points = rng.normal(size=(120, 8)).tolist()
+    samples = {int(i): WRONG for i in rng.choice(120, 60, replace=False)}
+    questions, vectors, zero_shot = world(points, samples)
+    settings = ExemplarSettings(k=6, per_cluster=2)
+    straight = select(questions, vectors, zero_shot, settings, BOTH)
+
+    def shuffled(t: pa.Table) -> pa.Table:
+        t = t.take(rng.permutation(t.num_rows))
+        return pa.concat_tables([t.slice(i, 17) for i in range(0, t.num_rows, 17)])
+
+    mixed = select(shuffled(questions), shuffled(vectors), shuffled(zero_shot), settings, BOTH)
+    assert mixed[0].equals(straight[0])
+    assert mixed[1].equals(straight[1])
+
+
+def test_rounding_noise_in_embeddings_changes_no_choice() -> None:
+    rng = np.random.default_rng(4)
+    points = rng.normal(size=(200, 16)).astype(np.float32)
+    noisy = points + rng.normal(scale=1e-7, size=points.shape).astype(np.float32)
+    chosen = [choose(*world(p.tolist()), k=8) for p in (points, noisy)]
+    assert [e["question_id"] for e in chosen[0]] == [e["question_id"] for e in chosen[1]]
+
+
+def test_only_greedy_zero_shot_samples_count() -> None:
+    questions, vectors, zero_shot = world(TWO)
+    extra = table([r | {"degree": 8} | WRONG for r in zero_shot.to_pylist()], SAMPLES)
+    chosen = choose(questions, vectors, pa.concat_tables([extra, zero_shot]))
+    assert of_first(chosen)["question_id"] == "q000"
+
+
+def test_leave_one_out_knows_a_question_by_id_and_by_text() -> None:
+    exemplars = choose(*world(TWO))
+    ids = [e["question_id"] for e in exemplars]
+    assert [e["question_id"] for e in leave_one_out(exemplars, "other", "Something else?")] == ids
+    assert [e["question_id"] for e in leave_one_out(exemplars, "q000", "Edited?")] == ["q005"]
+    assert [e["question_id"] for e in leave_one_out(exemplars, "other", "question NUMBER 5 ?")] == ["q000"]
+
+
+@given(st.text())
+def test_an_exemplar_rationale_is_one_line(text: str) -> None:
+    line = exemplar_rationale(text)
+    assert line == " ".join(line.split())
+    assert "\n" not in line
+
+
+# --- clusters --------------------------------------------------------------------------------------------------------
+
+
+def blobs(n: int, k: int, d: int = 16, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(k, size=n)
+    return (rng.normal(scale=6, size=(k, d))[labels] + rng.normal(size=(n, d))).astype(np.float32), labels
+
+
+def test_the_sampled_start_agrees_with_exact_k_means() -> None:
+    x, _ = blobs(10_000, 8)
+    exact = cluster(x, 8, seed=192, n_init=10)
+    sampled = cluster(x, 8, seed=192, n_init=10, largest_exact=100_000)
+    assert (exact.how, sampled.how) == ("exact", "sampled start")
+    assert sampled.inertia < exact.inertia * 1.001
+    assert adjusted_rand_score(exact.labels, sampled.labels) > 0.99
+
+
+@pytest.mark.parametrize("how", ["silhouette", "inertia"])
+def test_the_number_of_clusters_is_found(how: Any) -> None:
+    x, _ = blobs(600, 4)
+    assert choose_k(x, 9, how, seed=1, n_init=5) == 4
+
+
+def test_chosen_k_reaches_the_exemplars() -> None:
+    x, _ = blobs(90, 3)
+    assert len(choose(*world(x.tolist()), k=8, choose_k="silhouette")) == 3
+
+
+def test_distances_are_to_the_own_centre() -> None:
+    x, _ = blobs(300, 3)
+    found = cluster(x, 3, seed=0, n_init=2)
+    np.testing.assert_allclose(found.distances, np.linalg.norm(x - found.centres[found.labels], axis=1), rtol=1e-5)
+    assert found.inertia == pytest.approx(float((found.distances.astype(float) ** 2).sum()), rel=1e-4)
+
+
+def test_the_map_keeps_the_largest_spread() -> None:
+    rng = np.random.default_rng(0)
+    x = np.zeros((50, 6), np.float32)
+    x[:, 2] = rng.normal(scale=9, size=50)
+    x[:, 4] = rng.normal(scale=1, size=50)
+    flat = plane(x)
+    assert flat.shape == (50, 2)
+    assert abs(np.corrcoef(flat[:, 0], x[:, 2])[0, 1]) > 0.99
+    assert plane(x[:1]).tolist() == [[0, 0]]
+    assert plane(x[:2]).shape == (2, 2)
+
+
+# --- own exemplars ---------------------------------------------------------------------------------------------------
+
+
+def write(path: Path, lines: Sequence[Any]) -> str:
+    path.write_text("\n".join(x if isinstance(x, str) else json.dumps(x) for x in lines), encoding="utf-8")
+    return str(path)
+
+
+OWN = {"task": "svamp", "question": "Question number 3?", "rationale": "Two and\nthree make five.", "answer": 5.0}
+
+
+def test_own_exemplars_replace_clustering(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.jsonl", [OWN, "", OWN | {"question": "New?"}, OWN | {"task": "coin_flip"}])
+    questions, _, zero_shot = world(TWO)
+    exemplars, places = select(questions, EMBEDDINGS.empty_table(), zero_shot, ExemplarSettings(file=path), BOTH)
+    rows = [e for e in exemplars.to_pylist() if e["method"] == "clustered"]
+    assert [e["question"] for e in rows] == ["Question number 3?", "New?"]
+    assert rows[0]["question_id"] == "q003"  # so that leave-one-out knows it
+    assert rows[0]["rationale"] == "Two and three make five."
+    assert rows[0]["answer"] == "5"
+    assert exemplars.num_rows == 4
+    assert places.num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([OWN, "{not json"], r"own\.jsonl, line 2.*no JSON"),
+        ([OWN, "[1]"], r"own\.jsonl, line 2.*not an object"),
+        ([OWN | {"rationale": " "}], r"line 1.*'rationale' is missing"),
+        ([OWN | {"question": 7}], r"line 1.*'question' is missing or no text"),
+        ([OWN | {"task": "coin_flip"}], "no exemplar for task svamp"),
+    ],
+)
+def test_a_bad_exemplar_file_is_named_with_its_line(tmp_path: Path, lines: list[Any], told: str) -> None:
+    path = write(tmp_path / "own.jsonl", lines)
+    with pytest.raises(UserError, match=told):
+        choose(*world(TWO), file=path)
+
+
+def test_a_missing_exemplar_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"exemplars\.file.*nowhere\.jsonl"):
+        choose(*world(TWO), file=str(tmp_path / "nowhere.jsonl"))
+
+
+# --- embeddings ------------------------------------------------------------------------------------------------------
+
+TEXTS = [
+    *(f"Tom has {i} apples and eats {i // 2}. How many apples are left?" for i in range(70)),
+    *(f"A coin is heads up. {n} flips the coin. Is the coin still heads up?" for n in ("Ann", "Bob", "Cem", "Dot")),
+    "Tom has 3 apples and eats 1. How many apples are left?",  # once more
+]
+
+
+def asked(texts: Sequence[str]) -> pa.Table:
+    rows = [{"task": "t", "split": "train", "question_id": f"q{i}", "question": q} for i, q in enumerate(texts)]
+    return table(rows, QUESTIONS)
+
+
+@pytest.fixture(scope="module")
+def embedded(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[pa.Table, Store]:
+    store = Store(str(tmp_path_factory.mktemp("cache")))
+    return embed(asked(TEXTS), ExemplarSettings(), store), store
+
+
+def test_embeddings_are_those_of_the_encoder_in_row_order(embedded: tuple[pa.Table, Store]) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    from raydistill.weights import minilm_folder
+
+    found = embedded[0]
+    assert found.schema.equals(EMBEDDINGS)
+    assert found["question_id"].to_pylist() == [f"q{i}" for i in range(len(TEXTS))]
+    x = matrix(found)
+    assert x.shape == (len(TEXTS), 384)
+    some = [0, 41, 72, len(TEXTS) - 1]
+    expected = SentenceTransformer(str(minilm_folder())).encode([f"Q: {TEXTS[i]}\nA:" for i in some])
+    np.testing.assert_allclose(x[some], expected, atol=1e-5)
+    np.testing.assert_array_equal(x[3], x[-1])
+
+
+def test_embeddings_do_not_depend_on_actors_or_row_order(embedded: tuple[pa.Table, Store]) -> None:
+    order = np.random.default_rng(1).permutation(len(TEXTS))
+    again = embed(asked(TEXTS).take(order), ExemplarSettings(encoder_actors=2, encoder_cpus=0.5), None)
+    np.testing.assert_array_equal(matrix(again), matrix(embedded[0])[order])
+    assert again["question_id"].to_pylist() == [f"q{i}" for i in order]
+
+
+def test_a_cached_question_is_not_embedded_again(embedded: tuple[pa.Table, Store]) -> None:
+    found, store = embedded
+    worked: list[int] = []
+    again = embed(asked(TEXTS), ExemplarSettings(), store, worked.append)
+    assert again.equals(found)
+    assert embed(asked(TEXTS[:9][::-1]), ExemplarSettings(), store, worked.append).num_rows == 9
+    assert worked == []
+    more = embed(asked([*TEXTS, "Quite new?"]), ExemplarSettings(), store, worked.append)
+    assert worked == [len(TEXTS) + 1]
+    np.testing.assert_array_equal(matrix(more)[: len(TEXTS)], matrix(found))
+
+
+def test_a_damaged_part_of_the_cache_costs_only_work(embedded: tuple[pa.Table, Store], tmp_path: Path) -> None:
+    shutil.copytree(embedded[1].path, tmp_path, dirs_exist_ok=True)
+    for part in tmp_path.glob("embeddings/*/*.parquet"):
+        part.write_bytes(part.read_bytes()[:100])
+    worked: list[int] = []
+    again = embed(asked(TEXTS[:3]), ExemplarSettings(), Store(str(tmp_path)), worked.append)
+    assert worked == [3]
+    np.testing.assert_allclose(matrix(again), matrix(embedded[0])[:3], atol=1e-5)
+
+
+def test_no_questions_no_embeddings() -> None:
+    assert embed(asked([]), ExemplarSettings(), None).num_rows == 0
+
+
+def test_a_wrong_encoder_is_named(local_ray: None, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"exemplars\.encoder.*no folder.*nowhere"):
+        embed(asked(TEXTS[:2]), ExemplarSettings(encoder=str(tmp_path / "nowhere")), None)
+    with pytest.raises(SettingsError, match=r"exemplars\.encoder.*no model"):
+        embed(asked(TEXTS[:2]), ExemplarSettings(encoder=str(tmp_path)), None)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"sentence encoder .* failed"):
+        embed(asked(TEXTS[:2]), ExemplarSettings(encoder=str(tmp_path)), None)
+
+
+def test_selection_as_a_ray_task_gives_the_same_and_passes_errors_on(local_ray: None) -> None:
+    parts = world(TWO, {0: WRONG})
+    settings = ExemplarSettings(k=2)
+    assert select_remote(*parts, settings, BOTH)[0].equals(select(*parts, settings, BOTH)[0])
+    with pytest.raises(UserError, match="none of the teacher's 10") as caught:
+        select_remote(*world(TWO, dict.fromkeys(range(10), WRONG)), settings, BOTH)
+    assert "exemplars.file" in caught.value.hint
