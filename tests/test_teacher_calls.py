@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import os
@@ -11,16 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from teacher_asking import KEY, ask, request
 
-from raydistill.config import SimulatedSettings, TeacherSettings
-from raydistill.teacher import journal, simulated
-from raydistill.teacher.caller import About, Caller, Sample
-from raydistill.teacher.client import Client
-from raydistill.teacher.governor import Governor, Grant, Limits, Permits, Report
+from raydistill.config import SimulatedSettings
+from raydistill.teacher import simulated
+from raydistill.teacher.governor import Limits
 from raydistill.teacher.pricing import Price
-from raydistill.teacher.request import Request
-
-KEY = "sk-test-0123456789"
 
 
 @pytest.fixture(scope="module")
@@ -34,64 +29,6 @@ def server(one_server: simulated.Teacher) -> simulated.Teacher:
     one_server.reset()
     one_server.script([])
     return one_server
-
-
-def request(i: int = 0, **changes: Any) -> Request:
-    asked = {"prompt": f"Q: What is {i} + 1?\nA: Let's think step by step.", "max_tokens": 64, "temperature": 0.0}
-    return Request(**{"identity": "test", "endpoint": "completions", "model": simulated.MODEL, **asked, **changes})
-
-
-class Asked:
-    """What a set of requests came to."""
-
-    def __init__(self, samples: list[list[Sample]], governor: Governor, order: list[int]) -> None:
-        self.samples, self.governor, self.order = samples, governor, order
-
-    @property
-    def one(self) -> Sample:
-        [[sample]] = self.samples
-        return sample
-
-
-def ask(
-    server: simulated.Teacher,
-    folder: Path,
-    asked: list[tuple[Request, int]],
-    *,
-    key: str = KEY,
-    limits: Limits | None = None,
-    price: Price | None = None,
-    **settings: Any,
-) -> Asked:
-    """Ask all at once through a Caller of its own (a new run on the same journal)."""
-    teacher = TeacherSettings(**{"backoff_s": 0.01, "timeout_s": 20, "max_attempts": 4, **settings})
-    governor = Governor(limits or Limits(in_flight=teacher.in_flight))
-    order: list[int] = []
-
-    async def exchange(report: Report) -> Grant:
-        return governor.exchange(report)
-
-    async def run() -> list[list[Sample]]:
-        place = journal.Folder(str(folder))
-        client, permits, writer = Client(server.base_url, key, teacher.timeout_s), Permits("a", exchange), None
-        writer = journal.Writer(place)
-        about = About("run", "session", "zero_shot")
-        caller = Caller(client, permits, journal.Reader(place), writer, teacher, price, about)
-
-        async def one(i: int, what: Request, n: int) -> list[Sample]:
-            found = await caller.samples(what, n, "task", "rationale")
-            order.append(i)
-            return found
-
-        try:
-            found = await asyncio.gather(*(one(i, what, n) for i, (what, n) in enumerate(asked)))
-            await permits.flush()
-            return found
-        finally:
-            writer.close()
-            await client.close()
-
-    return Asked(asyncio.run(run()), governor, order)
 
 
 FAULTS: dict[str, dict[str, Any]] = {

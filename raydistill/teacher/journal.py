@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import json
 import os
 import time
@@ -21,7 +22,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +34,7 @@ from raydistill.errors import UserError
 
 FORMAT, VERSION = "raydistill-journal", 1
 GROUP_ROWS = 512  # rows of a Parquet row group: what one look-up has to decode
-KEPT_GROUPS = 64  # decoded row groups that a reader keeps
+KEPT_GROUPS = 16  # decoded row groups that a reader keeps
 FOLD_AT = 50_000  # recent entries before they are folded into the sorted index
 LOCAL_EVERY_S, REMOTE_EVERY_S, REMOTE_LINES = 0.01, 2.0, 256
 
@@ -424,13 +425,19 @@ class Reader:
 def read_segment(folder: Folder, name: str, start: int = 0) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """(offset, record) of each whole line from byte `start` on; the record is None for a torn line."""
     path = f"{folder.root}/{name}"
-    with open(path, "rb") if folder.is_local else folder.fs.open_input_file(path) as stream:
+    with open(path, "rb") if folder.is_local else _whole(folder, path) as stream:
         if start:  # inside the last line that was read: go on after it
             stream.seek(start)
             start += len(stream.readline())
         while line := stream.readline():
             yield start, decode(line)
             start += len(line)
+
+
+def _whole(folder: Folder, path: str) -> IO[bytes]:
+    """A remote segment (a few hundred lines) in memory: Arrow's files have no lines."""
+    with folder.fs.open_input_stream(path) as stream:
+        return io.BytesIO(stream.readall())
 
 
 def scan(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:

@@ -1,0 +1,183 @@
+"""Limits: pure bookkeeping under a clock of the test's own, and over real HTTP against a server that enforces them."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from teacher_asking import ask, request
+
+from raydistill.config import PriceSettings, SimulatedSettings, TeacherSettings
+from raydistill.errors import TeacherError
+from raydistill.teacher import pricing, simulated
+from raydistill.teacher.governor import SAFETY, SILENT_S, Governor, Limits, Report
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_requests_per_minute_are_held_and_used_over_all_actors() -> None:
+    clock = Clock()
+    governor = Governor(Limits(in_flight=1000, requests_per_minute=600), clock)
+    sent: list[float] = []
+    for _ in range(6000):  # a minute in steps of 10 ms, three hungry actors
+        clock.now += 0.01
+        for actor in "abc":
+            grant = governor.exchange(Report(actor, waiting=50, wants=[(10, 0.0)] * 50))
+            assert not grant.unlimited
+            sent += [clock.now] * grant.tickets
+    assert 0.95 * 600 <= len(sent) <= 600
+    for start in range(100, 160, 5):
+        assert sum(start <= at < start + 10 for at in sent) <= 101 * SAFETY + 3
+
+
+def test_tokens_per_minute_are_refunded_by_real_usage() -> None:
+    clock = Clock()
+    governor = Governor(Limits(in_flight=1000, tokens_per_minute=60_000), clock)
+    real = 0
+    flying: list[float] = []
+    for _ in range(6000):
+        clock.now += 0.01
+        home = [at for at in flying if at <= clock.now]
+        flying = [at for at in flying if at > clock.now]
+        done = len(home)  # each had reserved 400 and took 100
+        grant = governor.exchange(
+            Report("a", len(flying), 50, [(400, 0.0)] * 50, settled_tokens=400 * done, spent_tokens=100 * done)
+        )
+        flying += [clock.now + 0.5] * grant.tickets
+        real += 100 * grant.tickets
+    assert 0.95 * 60_000 <= real <= 1.01 * 60_000
+
+
+@given(st.integers(1, 64), st.lists(st.tuples(st.integers(0, 3), st.integers(0, 300)), max_size=60))
+def test_calls_in_flight_never_exceed_the_limit(limit: int, steps: list[tuple[int, int]]) -> None:
+    clock = Clock()
+    governor = Governor(Limits(in_flight=limit), clock)
+    flying = dict.fromkeys(range(4), 0)
+    for actor, waiting in steps:
+        clock.now += 0.05
+        slots = governor.exchange(Report(str(actor), flying[actor], waiting)).slots
+        flying[actor] = max(flying[actor], min(slots, flying[actor] + waiting)) if slots else flying[actor]
+        assert sum(flying.values()) <= limit
+        flying[actor] = random.randint(0, flying[actor])
+
+
+def test_hungry_actors_get_equal_shares() -> None:
+    clock = Clock()
+    governor = Governor(Limits(in_flight=256), clock)
+    flying = {"a": 0, "b": 0}
+    for _ in range(20):
+        for actor in flying:
+            clock.now += 0.05
+            flying[actor] = governor.exchange(Report(actor, flying[actor], 500)).slots
+    assert flying == {"a": 128, "b": 128}
+    assert governor.exchange(Report("a", 0, 0)).slots <= 128
+    assert governor.exchange(Report("b", 128, 500)).slots > 128  # what the other does not want
+
+
+def test_one_refusal_cools_everybody_and_concurrency_recovers() -> None:
+    clock = Clock()
+    governor = Governor(Limits(in_flight=64, floor=4), clock)
+    governor.exchange(Report("b", 10, 10))
+    governor.exchange(Report("a", 10, 10, throttled=5.0))
+    assert governor.exchange(Report("b", 10, 10)).pause_s == pytest.approx(5.0)
+    assert governor.snapshot()["limit"] == 32
+    governor.exchange(Report("a", 10, 10, throttled=5.0))  # of the same burst
+    assert governor.snapshot()["limit"] == 32
+    for _ in range(10):
+        clock.now += 10
+        governor.exchange(Report("a", 10, 10, throttled=1.0))
+    assert governor.snapshot()["limit"] == 4
+    before = governor.snapshot()["limit"]
+    for _ in range(40):
+        clock.now += 1
+        governor.exchange(Report("a", 10, 10))
+        assert governor.snapshot()["limit"] >= before
+        before = governor.snapshot()["limit"]
+    assert before == 64
+
+
+@given(st.floats(0.001, 0.1), st.integers(0, 1000))
+def test_money_is_reserved_before_it_is_spent(budget: float, seed: int) -> None:
+    luck = random.Random(seed)
+    clock = Clock()
+    governor = Governor(Limits(in_flight=50, usd=budget), clock)
+    spent = 0.0
+    flying: dict[str, int] = {"a": 0, "b": 0}
+    for _ in range(4000):
+        clock.now += 0.1
+        actor = luck.choice("ab")
+        done = luck.randint(0, flying[actor])
+        cost = [luck.uniform(0.0, 0.001) for _ in range(done)]
+        spent += sum(cost)
+        report = Report(actor, flying[actor] - done, 20, [(5, 0.001)] * 20, settled_tokens=5 * done)
+        report.settled_usd, report.spent_usd, report.spent_tokens = 0.001 * done, sum(cost), 5 * done
+        grant = governor.exchange(report)
+        flying[actor] += grant.tickets - done
+        assert spent + 0.001 * sum(flying.values()) <= budget + 1e-9
+        if grant.stop:
+            assert grant.stop[0] == "budget"
+            return
+    raise AssertionError("it never stopped")
+
+
+def test_a_dead_actor_gives_its_slots_back_and_its_money_counts_as_spent() -> None:
+    clock = Clock()
+    governor = Governor(Limits(in_flight=10, tokens=1000), clock)
+    governor.exchange(Report("dead", 0, 10, [(100, 0.0)] * 5))
+    governor.exchange(Report("dead", 5, 5))
+    clock.now += SILENT_S + 1
+    grant = governor.exchange(Report("b", 0, 100, [(100, 0.0)] * 10))
+    assert grant.slots == 10
+    assert grant.tickets == 5
+    assert governor.spent_tokens == 500
+
+
+def test_a_block_that_is_begun_again_is_known() -> None:
+    governor = Governor(Limits(in_flight=1))
+    assert [governor.begin(1), governor.begin(2), governor.begin(1)] == [False, False, True]
+
+
+def test_prices() -> None:
+    listed = pricing.find(TeacherSettings(kind="api", model="gpt-3.5-turbo-instruct"))
+    assert listed is not None
+    assert listed.of(1_000_000, 0, 1_000_000) == pytest.approx(3.5)
+    own = PriceSettings(input=2.0, cached_input=0.5, output=8.0)
+    mine = pricing.find(TeacherSettings(kind="api", model="mine", price=own))
+    assert mine is not None
+    assert mine.of(1_000_000, 400_000, 0) == pytest.approx(0.6 * 2.0 + 0.4 * 0.5)
+    half = pricing.find(TeacherSettings(kind="api", model="mine", price=own, transport="batch"))
+    assert half is not None
+    assert half.of(1_000_000, 0, 0) == pytest.approx(1.0)
+    assert pricing.find(TeacherSettings(kind="api", model="nobody-knows-it")) is None
+    with pytest.raises(TeacherError, match=r"No price is known for the model 'nobody-knows-it'"):
+        pricing.find(TeacherSettings(kind="api", model="nobody-knows-it", max_usd=1.0))
+    assert pricing.find(TeacherSettings(kind="simulated", max_usd=1.0)) == pricing.FREE
+
+
+@pytest.mark.parametrize("limit", ["requests", "tokens"])
+def test_a_server_that_enforces_limits_is_used_fully_and_hardly_ever_refuses(limit: str) -> None:
+    per_minute = {"requests": 2400, "tokens": 120_000}[limit]
+    served = SimulatedSettings(latency_s=0.2, **{f"{limit}_per_minute": per_minute})  # type: ignore[arg-type]
+    with simulated.serve(served) as server, tempfile.TemporaryDirectory() as folder:
+        server.script([{"text": "word " * 20}])
+        limits = Limits(in_flight=64, **{f"{limit}_per_minute": per_minute})  # type: ignore[arg-type]
+        asked = ask(server, Path(folder), [(request(i), 1) for i in range(320)], limits=limits)
+        assert all(samples[0].answer for samples in asked.samples)
+        stats, log = server.stats(), server.log()
+        assert stats["rate_limited"] < 0.01 * stats["requests"]
+        arrivals = [entry["at"] for entry in log][40:]  # past the first allowance
+        took = arrivals[-1] - arrivals[0]
+        each = 1 if limit == "requests" else (stats["prompt_tokens"] + stats["completion_tokens"]) / stats["answered"]
+        used = each * (len(arrivals) - 1) / took * 60
+        print(f"{limit}: {used / per_minute:.1%} of the allowance, {stats['rate_limited']} refused")
+        assert used > 0.9 * per_minute  # 0.97 on a quiet machine

@@ -1,0 +1,214 @@
+"""The journal: durable, torn tails, compaction, look-ups, foreign folders."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import tempfile
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raydistill.teacher import journal
+from raydistill.teacher.journal import Folder, JournalError, Reader, Writer
+from raydistill.teacher.request import Request
+
+ASKED = Request("https://api.example/v1", "completions", "m", "Q: ?", 8, 0.7, ("\nQ:",), 1)
+
+
+def entry(i: int, texts: list[str]) -> dict[str, Any]:
+    asked = Request("https://api.example/v1", "completions", "m", f"Q: {i}?", 8, 0.7)
+    return journal.record(
+        asked.keys(range(len(texts))),
+        texts,
+        ["stop"] * len(texts),
+        (10, 2, 3 * len(texts) + 1),
+        0.5,
+        1,
+        asked.canonical(),
+        run="run",
+        session="s",
+        stage="zero_shot",
+        task="t",
+        kind="rationale",
+    )
+
+
+def write(folder: Folder, entries: list[dict[str, Any]]) -> Writer:
+    writer = Writer(folder)
+
+    async def run() -> None:
+        await asyncio.gather(*(writer.append(e) for e in entries))
+
+    asyncio.run(run())
+    return writer
+
+
+def remote(path: Path) -> Folder:
+    """A journal on a file system that cannot append, like an object store."""
+    path.mkdir(exist_ok=True)
+    folder = Folder(str(path))
+    folder.fs, folder.root = pafs.SubTreeFileSystem(str(path), pafs.LocalFileSystem()), "."
+    assert not folder.is_local
+    return folder
+
+
+def texts_of(reader: Reader, entries: list[dict[str, Any]]) -> list[str | None]:
+    found = [reader.get(key) for e in entries for key in e["keys"]]
+    return [a.text if a else None for a in found]
+
+
+@given(st.lists(st.lists(st.text(), min_size=1, max_size=4), min_size=1, max_size=12), st.randoms())
+@settings(max_examples=40, deadline=None)
+def test_a_torn_tail_loses_that_line_alone(samples: list[list[str]], luck: random.Random) -> None:
+    samples = [[text.encode("utf-16", "ignore").decode("utf-16", "ignore") for text in group] for group in samples]
+    with tempfile.TemporaryDirectory() as path:
+        folder = Folder(path)
+        entries = [entry(i, group) for i, group in enumerate(samples)]
+        write(folder, entries).close()
+        [segment] = Path(path).glob("segment-*.jsonl")
+        lines = segment.read_bytes().splitlines(keepends=True)
+        last = len(lines[-1])
+        segment.write_bytes(b"".join(lines)[: -luck.randint(1, last)])
+        reader = Reader(folder)
+        whole = [text for e in entries[:-1] for text in e["texts"]]
+        assert texts_of(reader, entries[:-1]) == whole
+        assert texts_of(reader, entries[-1:]) == [None] * len(entries[-1]["texts"])
+        journal.compact(folder)
+        assert texts_of(Reader(folder), entries[:-1]) == whole
+
+
+def test_a_damaged_line_in_the_middle_is_left_out(tmp_path: Path) -> None:
+    folder, entries = Folder(str(tmp_path)), [entry(i, [f"text {i}"]) for i in range(5)]
+    write(folder, entries).close()
+    [segment] = tmp_path.glob("segment-*.jsonl")
+    segment.write_bytes(segment.read_bytes().replace(b"text 2", b"text X"))
+    reader = Reader(folder)
+    assert texts_of(reader, entries) == ["text 0", "text 1", None, "text 3", "text 4"]
+    assert reader.torn == 1
+
+
+@pytest.mark.parametrize("kind", ["local", "remote"])
+def test_readers_follow_writers_and_compaction(tmp_path: Path, kind: str) -> None:
+    folder = Folder(str(tmp_path)) if kind == "local" else remote(tmp_path)
+    old = [entry(i, [f"{i} a", f"{i} b"]) for i in range(1500)]
+    new = [entry(i, [f"{i} a"]) for i in range(2000, 2010)]
+    write(folder, old).close()
+    reader = Reader(folder)
+    live = write(folder, new)  # still open
+    assert texts_of(reader, new) == [None] * 10
+    reader.refresh()
+    expected = [text for e in old + new for text in e["texts"]]
+    assert texts_of(reader, old + new) == expected
+    count = journal.compact(folder)
+    assert count == (3000 if kind == "local" else 3010)  # a live local segment is left alone
+    assert texts_of(reader, old + new) == expected  # a reader from before
+    assert texts_of(Reader(folder), old + new) == expected
+    first = Reader(folder).get(old[3]["keys"][0])
+    second = Reader(folder).get(old[3]["keys"][1])
+    assert first is not None
+    assert second is not None
+    assert (first.prompt_tokens, first.cached_tokens, first.usd, first.attempts) == (10, 2, 0.5, 1)
+    assert (second.prompt_tokens, second.cached_tokens, second.usd, second.attempts) == (0, 0, 0.0, 0)
+    assert first.completion_tokens + second.completion_tokens == 7
+    assert journal.spent(folder, "run") == (0.5 * 1510, 10 * 1510 + 7 * 1500 + 4 * 10)
+    assert journal.spent(folder, "another run") == (0.0, 0)
+    live.close()
+
+
+def test_what_was_noted_is_found_without_a_refresh(tmp_path: Path) -> None:
+    folder, entries = Folder(str(tmp_path)), [entry(i, [f"text {i}"]) for i in range(20)]
+    reader, writer = Reader(folder), Writer(folder)
+
+    async def run() -> None:
+        for e in entries:
+            reader.note(e["keys"], await writer.append(e))
+
+    asyncio.run(run())
+    assert texts_of(reader, entries) == [f"text {i}" for i in range(20)]
+    writer.close()
+
+
+def test_compacting_twice_and_an_interrupted_compaction_change_nothing(tmp_path: Path) -> None:
+    folder, entries = Folder(str(tmp_path)), [entry(i, [f"text {i}"]) for i in range(50)]
+    write(folder, entries).close()
+    [segment] = tmp_path.glob("segment-*.jsonl")
+    kept = segment.read_bytes()
+    assert journal.compact(folder) == 50
+    segment.write_bytes(kept)  # killed between the Parquet file and the deletion
+    assert texts_of(Reader(folder), entries) == [f"text {i}" for i in range(50)]
+    journal.compact(folder)
+    assert journal.compact(folder) == 0
+    assert texts_of(Reader(folder), entries) == [f"text {i}" for i in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("JOURNAL.json", '{"format": "raydistill-journal", "version": 99}', "version 99"),
+        ("JOURNAL.json", '{"format": "another", "version": 1}', "not the marker"),
+        ("JOURNAL.json", "junk", "not the marker"),
+        ("thesis.docx", "precious", "no raydistill journal"),
+    ],
+)
+def test_a_foreign_folder_is_refused_untouched(tmp_path: Path, name: str, content: str, words: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(JournalError, match=words) as caught:
+        Folder(str(tmp_path))
+    assert "--teacher.journal" in caught.value.hint
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: content}
+
+
+def test_a_uri_is_a_place(tmp_path: Path) -> None:
+    folder = Folder(f"file://{tmp_path}/deep/journal")
+    write(folder, [entry(0, ["x"])]).close()
+    assert len(Reader(Folder(str(tmp_path / "deep" / "journal")))) == 1
+    with pytest.raises(JournalError, match="cannot be opened"):
+        Folder("nosuch://bucket/journal")
+
+
+def test_look_ups_stay_small_however_large_the_journal(tmp_path: Path) -> None:
+    n, folder = 100_000, Folder(str(tmp_path))
+    keys = np.random.default_rng(0).bytes(32 * n)
+    key_list = [keys[i * 32 : i * 32 + 32] for i in range(n)]
+    fixed: dict[str, Any] = dict.fromkeys(("session", "run", "stage", "task", "kind", "model", "request"), "x" * 40)
+    fixed |= {"finish_reason": "stop", "attempts": 1, "usd": 0.0, "time": 0.0, "cached_tokens": 0}
+    columns = {name: [value] * n for name, value in fixed.items()} | {"key": key_list, "response": key_list}
+    columns |= {"text": [f"a rationale {i} " * 40 for i in range(n)], "prompt_tokens": [1] * n}
+    columns["completion_tokens"] = [1] * n
+    table = pa.table({name: columns[name] for name in journal.ENTRIES.names}, schema=journal.ENTRIES)
+    pq.write_table(table, tmp_path / "entries-1.parquet", row_group_size=journal.GROUP_ROWS)
+    tracemalloc.start()
+    reader = Reader(folder)
+    for i in range(0, n, 37):
+        found = reader.get(key_list[i].hex())
+        assert found is not None
+        assert found.text.startswith(f"a rationale {i} ")
+    assert reader.get("00" * 32) is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    texts = sum(map(len, columns["text"]))
+    assert peak < texts / 2
+
+
+def test_keys_name_all_that_an_answer_depends_on_and_never_the_key() -> None:
+    base = ASKED.keys([0, 1])
+    assert len(set(base)) == 2
+    changes: dict[str, Any] = {
+        **{"identity": "other", "endpoint": "chat", "model": "n", "prompt": "Q: ??", "max_tokens": 9},
+        **{"temperature": 0.8, "stop": (), "seed": 2},
+    }
+    assert set(changes) == set(Request.__dataclass_fields__)
+    others = [Request(**{**ASKED.__dict__, name: value}).keys([0])[0] for name, value in changes.items()]
+    assert len({*others, *base}) == len(others) + 2
+    assert json.dumps(ASKED.canonical()).count("sk-") == 0
+    assert ASKED.keys(range(8)) == [*ASKED.keys(range(3)), *ASKED.keys(range(3, 8))]
