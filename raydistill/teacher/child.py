@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO
@@ -46,13 +46,14 @@ def running(module: str, config: Mapping[str, Any], *, what: str, hint: str, rea
         try:
             yield _ready(child, config, log, what=what, hint=hint, ready_s=ready_s)
         finally:
-            child.stdin.close()
-            child.stdout.close()
+            with suppress(BrokenPipeError):
+                child.stdin.close()
             try:
                 child.wait(5)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+            child.stdout.close()
 
 
 def _ready(
