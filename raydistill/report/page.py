@@ -48,6 +48,7 @@ def render(run: Run, manifests: list[Row]) -> str:
         **sections.ledger(run),
         **sections.examples(run),
         **sections.judges(run),
+        **sections.leakage(run),
         **sections.paper_beside(run),
         **_reproduce(run.settings, manifests),
     }
@@ -60,6 +61,7 @@ def render(run: Run, manifests: list[Row]) -> str:
         ("spend", "Spend", parts["ledger"]),
         ("examples", "Examples", parts["examples"]),
         ("judges", "Two judges", parts["judges"]),
+        ("leakage", "Seen before?", parts["leakage"]),
         ("paper", "Beside the paper", parts["paper"]),
         ("reproduce", "How to reproduce", True),
     ]

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raydistill import tasks
 from raydistill.report import labels, paper, plots, results
 from raydistill.report.results import Row
 from raydistill.report.run import Run
@@ -275,6 +276,17 @@ def judges(run: Run) -> Row:
     for row in differing:
         row |= {name: questions.get(row["question_id"], {}).get(name, "") for name in ("question", "answer")}
     return {"judges": judged, "differing": differing, "judge": run.settings.teacher.judge}
+
+
+def leakage(run: Run) -> Row:
+    """Per task and test split: the share of its questions that train questions give away in one form or another."""
+    forms = ("exact", "masked_digits", "template", "context", "other_task")
+    rows = [
+        {"heading": labels.task(row["task"]), "split": labels.split(row["split"], run.splits), "n": row["n"]}
+        | {form: row[form] / row["n"] for form in forms}
+        for row in tasks.leakage(run["questions"]).to_pylist()
+    ]
+    return {"leakage": rows}
 
 
 def paper_beside(run: Run) -> Row:
