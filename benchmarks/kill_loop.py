@@ -2,9 +2,9 @@
 
 python benchmarks/kill_loop.py [--kills 20] [--in-flight 32] [--latency 0.4]
 
-A driver asks a loopback server about questions, half of them greedily and half with 4 samples, through two actors. At random moments the
-driver, the driver with all of its Ray processes, one asking actor, or the governor is killed; a dead driver's command is
-given again. The server's own count of each prompt is the judge:
+A driver asks a loopback server about questions, half of them greedily and half with 4 samples, through two actors. At
+random moments the driver, the driver with all of its Ray processes, one asking actor, or the governor is killed; a dead
+driver's command is given again. The server's own count of each prompt is the judge:
 
     bought_twice       requests for an answer that was in the journal at some kill already: must be 0
     in_flight_resent   other repeated requests: they were in flight at a kill
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def loop(kills: int, in_flight: int, latency: float, questions: int, seed: int) -> dict[str, Any]:
-    """Rounds of a whole stage until there were so many kills; each round's table is compared with an undisturbed one."""
+    """Rounds of a whole stage until there were so many kills; each round's table is set beside an undisturbed one."""
     luck = random.Random(seed)
     total: dict[str, Any] = {"kills": 0, "bought_twice": 0, "in_flight_resent": 0, "tables_equal": True}
     with (
@@ -134,7 +134,7 @@ def run_to_end(settings: Settings) -> None:
 def disturbed(
     settings: Settings, server: simulated.Teacher, luck: random.Random, kills: int
 ) -> list[tuple[set[str], dict[str, int]]]:
-    """Run to the end with up to `kills` kills; for each the prompts that were durable by then, and the counts so far."""
+    """Run to the end with up to `kills` kills; for each what was durable by then, and the counts."""
     snapshots: list[tuple[set[str], dict[str, int]]] = []
     driver = start(settings)
     while driver.poll() is None and len(snapshots) < kills:

@@ -2,12 +2,12 @@
 
 python benchmarks/teacher_throughput.py [--calls 6000] [--in-flight 256] [--latency 0.5] [--actors 2]
 
-All contestants ask the same loopback server (a process of its own on this machine) in turn: raydistill (journal, governor
-and all), a plain `AsyncOpenAI` loop with a semaphore, the same on the aiohttp transport, a thread pool of the blocking
-client, and Ray's own `HttpRequestProcessor`. The server's log is the judge: over the steady middle of a run, the share of
-the allowed calls in flight that was really there (`of ideal`), so that start-up counts for nobody. CPU is that of the
-client's whole process tree over the same time, the server's left out. Ray runs its workers at niceness 15; here they get
-0, the priority that the other contestants have, or a busy machine would measure the niceness.
+All contestants ask the same loopback server (a process of its own on this machine) in turn: raydistill (journal,
+governor and all), a plain `AsyncOpenAI` loop with a semaphore, the same on the aiohttp transport, a thread pool of the
+blocking client, and Ray's own `HttpRequestProcessor`. The server's log is the judge: over the steady middle of a run, the
+share of the allowed calls in flight that was really there (`of ideal`), so that start-up counts for nobody. CPU is that
+of the client's whole process tree over the same time, the server's left out. Ray runs its workers at niceness 15; here
+they get 0, the priority that the other contestants have, or a busy machine would measure the niceness.
 
 The last line is JSON: {"of_ideal", "vs_openai_default", "vs_ray_http", "cpu_ms_per_call"} of raydistill.
 """
@@ -71,7 +71,7 @@ def main() -> None:
     found: dict[str, Measured] = {}
     with simulated.serve(SimulatedSettings(latency_s=args.latency)) as server:
         print(
-            f"{args.calls} calls, {args.in_flight} in flight, {args.latency} s latency; one server, {args.actors} actors"
+            f"{args.calls} calls, {args.in_flight} in flight, {args.latency} s latency, {args.actors} raydistill actors"
         )
         print(f"{'':16} {'calls/s':>8} {'of ideal':>9} {'CPU ms/call':>12} {'wall s':>7}")
         for name, contestant in contestants.items():
@@ -104,7 +104,7 @@ def measure(contestant: Callable[[simulated.Teacher, int], None], server: simula
     done.set()
     watch.join()
     arrivals = sorted(entry["at"] for entry in server.log() if "prompt" in entry)
-    # Steady: from the first of the latest 2,000 arrivals (the log's length) plus one latency, to the last arrival but 2 %.
+    # Steady: from the first of the latest 2,000 arrivals (the log's length) plus one latency, to the last but 2 %.
     start, end = arrivals[0] + args.latency, arrivals[int(len(arrivals) * 0.98) - 1]
     busy = sum(max(0.0, min(at + args.latency, end) - max(at, start)) for at in arrivals)
     calls = busy / args.latency

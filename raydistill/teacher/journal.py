@@ -281,6 +281,7 @@ class Reader:
         self.folder = folder
         self._files: list[str] = []  # file number -> name
         self._numbers: dict[str, int] = {}
+        self._starts: dict[int, np.ndarray] = {}  # Parquet file -> first row of each row group
         self._seen: dict[str, int] = {}  # segment -> bytes indexed
         self._keys = np.empty(0, np.uint64)  # sorted first 8 bytes of the keys
         self._places = np.empty(0, np.uint64)  # file number << 40 | offset (segments) or row (Parquet)
@@ -337,8 +338,9 @@ class Reader:
         if name.endswith(".jsonl"):
             entry = decode(self._line(number, position))
             return answer(entry, key) if entry and key in entry["keys"] else None
-        columns = self._group(number, position // GROUP_ROWS)
-        row = {name: columns[name][position % GROUP_ROWS] for name in _LOOKED_UP}
+        group = int(np.searchsorted(self._starts[number], position, "right")) - 1
+        columns = self._group(number, group)
+        row = {name: columns[name][position - int(self._starts[number][group])] for name in _LOOKED_UP}
         if row["key"].hex() != key:
             return None
         return Answer(**row | {"key": key, "response": row["response"].hex()})
@@ -371,7 +373,10 @@ class Reader:
         number = self._number(name)
         keys = []
         with self.folder.fs.open_input_file(f"{self.folder.root}/{name}") as stream:
-            for batch in pq.ParquetFile(stream).iter_batches(65536, columns=["key"]):
+            file = pq.ParquetFile(stream)
+            groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+            self._starts[number] = np.cumsum([0, *groups[:-1]])
+            for batch in file.iter_batches(65536, columns=["key"]):
                 column = batch.column(0)
                 raw = np.frombuffer(column.buffers()[1], np.uint8, 32 * len(column), 32 * column.offset)
                 keys.append(raw.reshape(-1, 32)[:, :8].copy().view(">u8").ravel().astype(np.uint64))
