@@ -23,9 +23,7 @@ def publish(local: Path, store: Store, name: str) -> None:
 
 
 def fetch(location: str) -> str:
-    """A model folder as `from_pretrained` takes it: of a URI, a local copy; hub ids and paths as they are."""
-    if "://" not in location:
-        return location
+    """A local copy of the folder at URI `location`, made once per machine."""
     local = Path(tempfile.gettempdir(), "raydistill-students", fingerprint(location)[:16])
     if not local.is_dir():
         fs, root = pafs.FileSystem.from_uri(location)

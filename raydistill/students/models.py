@@ -13,6 +13,7 @@ import torch
 
 from raydistill.errors import UserError
 from raydistill.store import fingerprint
+from raydistill.students import folders
 
 EMBEDDED = "smollm2-135m"
 
@@ -40,13 +41,19 @@ class Student(NamedTuple):
 
 
 def locate(name: str) -> str:
-    """Where `from_pretrained` finds student `name`; the embedded one is unpacked at its first use."""
-    if name == EMBEDDED:
+    """Student `name` as every node understands it: folders made absolute, other names as they are."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if name != EMBEDDED and path.is_dir() else name
+
+
+def fetch(location: str) -> str:
+    """What `from_pretrained` opens on this machine: the embedded student is unpacked at its first use, a folder behind
+    a URI is copied here; hub ids and paths stay as they are."""
+    if location == EMBEDDED:
         from raydistill import weights
 
         return str(weights.smollm2_folder())
-    path = Path(name).expanduser()
-    return str(path.resolve()) if path.is_dir() else name
+    return folders.fetch(location) if "://" in location else location
 
 
 def identity(name: str) -> str:
@@ -65,17 +72,19 @@ def check(location: str) -> None:
     Raises:
         StudentError: see `open_student`.
     """
-    _tokenizer(location, _config(location))
+    folder = fetch(location)
+    _tokenizer(folder, _config(folder))
 
 
 def open_student(location: str, *, dtype: torch.dtype = torch.float32) -> Student:
-    """Load model and tokenizer from a folder or hub id, ready for training or generation.
+    """Load model and tokenizer of a student as `locate` names it, or of a checkpoint, for training or generation.
 
     Raises:
         StudentError: there is no such model, it is no text-to-text model, or its tokenizer has no end token.
     """
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+    location = fetch(location)
     config = _config(location)
     tokenizer = _tokenizer(location, config)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM

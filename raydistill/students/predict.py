@@ -19,7 +19,6 @@ from raydistill.config import Settings, StudentSettings
 from raydistill.progress import Progress
 from raydistill.store import Store, content_hash, fingerprint
 from raydistill.students import judge
-from raydistill.students.folders import fetch
 from raydistill.students.grid import resources
 from raydistill.students.models import Student, open_student, use_bf16
 from raydistill.tables import PREDICTIONS, QUESTIONS
@@ -115,7 +114,7 @@ class _Answering:
         if self.loaded is None or self.loaded[0] != checkpoint:
             self.loaded = None  # frees the last one first
             dtype = torch.bfloat16 if use_bf16(self.settings.precision) else torch.float32
-            student = open_student(fetch(checkpoint), dtype=dtype)
+            student = open_student(checkpoint, dtype=dtype)
             if torch.cuda.is_available():
                 student.model.to("cuda")
             self.loaded = (checkpoint, student)
