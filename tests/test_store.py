@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raydistill.errors import UserError
 from raydistill.store import Store, content_hash, fingerprint
@@ -44,6 +47,25 @@ def test_content_hash_is_of_rows_not_of_chunks():
     assert content_hash(TABLE.slice(0, 2)) != content_hash(TABLE)
     sliced = pa.concat_tables([TABLE, TABLE]).slice(3)
     assert content_hash(sliced) == content_hash(TABLE)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(max_size=5) | st.none(),
+            st.lists(st.fixed_dictionaries({"x": st.floats(allow_nan=False, width=32) | st.none()}), max_size=3),
+            st.booleans() | st.none(),
+        ),
+        max_size=8,
+    )
+)
+def test_a_table_read_back_hashes_as_the_one_that_was_written(rows):
+    kinds = [pa.string(), pa.list_(pa.struct([("x", pa.float32())])), pa.bool_()]
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
+    table = pa.table([pa.array(c, k) for c, k in zip(columns, kinds, strict=True)], ["a", "b", "c"])
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    assert content_hash(pq.read_table(pa.BufferReader(sink.getvalue()))) == content_hash(table)
 
 
 def test_fingerprint_ignores_key_order():
