@@ -83,7 +83,9 @@ def open_student(location: str, *, dtype: torch.dtype = torch.float32) -> Studen
         StudentError: there is no such model, it is no text-to-text model, or its tokenizer has no end token.
     """
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers.utils import logging as library
 
+    library.disable_progress_bar()  # of loading and saving weights, over our own line
     location = fetch(location)
     config = _config(location)
     tokenizer = _tokenizer(location, config)

@@ -1,0 +1,325 @@
+"""The grid: trials trained, kept, skipped, failed alone; the same weights in process, on one worker and on two."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
+
+from raydistill.config import Settings
+from raydistill.errors import SettingsError
+from raydistill.progress import Progress
+from raydistill.store import Store
+from raydistill.students import grid, predict
+from raydistill.tables import PREDICTIONS, QUESTIONS, STUDENTS, TRAINING
+
+NAMES = ["Anna", "Ben", "Cleo", "Dan", "Eve", "Finn"]
+
+
+def coins(n: int = 24, task: str = "coin_flip") -> list[dict]:
+    rows = []
+    for i in range(n):
+        flips = [(NAMES[(i + k) % 6], (i >> k) % 2 == 1) for k in range(2)]
+        told = " ".join(f"{name} {'flips' if f else 'does not flip'} the coin." for name, f in flips)
+        rows.append(
+            {
+                "task": task,
+                "split": "train" if i < 2 * n // 3 else "test",
+                "question_id": f"{task}-{i:02}",
+                "question": f"A coin is heads up. {told} Is the coin still heads up?",
+                "answer": "no" if flips[0][1] != flips[1][1] else "yes",
+                "answer_type": "yes_no",
+                "choices": [],
+                "source_row": i,
+            }
+        )
+    return rows
+
+
+def tables(tasks=("coin_flip",), methods=("vanilla", "new_fine_tune_cot"), degrees=(1,)) -> tuple[pa.Table, pa.Table]:
+    questions = [row for task in tasks for row in coins(task=task)]
+    training = [
+        {
+            "task": q["task"],
+            "method": method,
+            "degree": degree,
+            "question_id": q["question_id"],
+            "sample_index": sample,
+            "question": q["question"],
+            "rationale": "" if method == "vanilla" else f"After {sample} it is {q['answer']}.",
+            "answer": q["answer"],
+            "kept": True,
+            "reason": "",
+        }
+        for method in methods
+        for degree in ([1] if method == "vanilla" else degrees)
+        for q in questions
+        if q["split"] == "train"
+        for sample in range(degree)
+    ]
+    return pa.Table.from_pylist(questions, schema=QUESTIONS), pa.Table.from_pylist(training, schema=TRAINING)
+
+
+def settings(run: Path, *models: Path | str, local: bool = True, **students) -> Settings:
+    chosen = {"epochs": 2, "learning_rate": 1e-3, "precision": "fp32", "max_new_tokens": 12, "untrained": False}
+    return Settings(run_dir=str(run), local=local, students=chosen | {"models": [str(m) for m in models]} | students)
+
+
+def train(config: Settings, questions: pa.Table, training: pa.Table) -> tuple[list[dict], str]:
+    shown = io.StringIO()
+    table = grid.train(questions, training, config, Store(config.run_path), Progress(shown))
+    assert table.schema.equals(STUDENTS)
+    return table.to_pylist(), shown.getvalue()
+
+
+def answer(config: Settings, questions: pa.Table, students: list[dict]) -> tuple[pa.Table, str]:
+    shown = io.StringIO()
+    table = pa.Table.from_pylist(students, schema=STUDENTS)
+    out = predict.predict(questions, table, config, Store(config.run_path), Progress(shown))
+    assert out.schema.equals(PREDICTIONS)
+    return out, shown.getvalue()
+
+
+def losses(row: dict) -> list[float]:
+    return [e["train_loss"] for e in row["epochs"]]
+
+
+def test_t5_and_gpt2_over_tasks_methods_and_seeds(tmp_path, tiny_gpt2, tiny_t5):
+    questions, training = tables(tasks=("coin_flip", "last_letter_concatenation"))
+    config = settings(tmp_path, tiny_gpt2, tiny_t5, seeds=[0, 1], untrained=True, max_steps=2)
+    rows, shown = train(config, questions, training)
+    assert len(rows) == 2 * 2 * 2 * 2 + 4
+    assert [r["error"] for r in rows] == [""] * 20
+    assert len({r["trial"] for r in rows}) == 20
+    assert "16 trained" in shown
+    for row in rows:
+        kind = AutoModelForSeq2SeqLM if "t5" in row["student"] else AutoModelForCausalLM
+        kind.from_pretrained(row["checkpoint"])
+        if row["method"] == "untrained":
+            assert (row["degree"], row["steps"], row["checkpoint"]) == (0, 0, row["student"])
+            continue
+        AutoTokenizer.from_pretrained(row["checkpoint"])
+        GenerationConfig.from_pretrained(row["checkpoint"])
+        assert (row["train_rows"], row["steps"]) == (16, 2)
+        assert row["train_tokens"] > 16 * 10
+        assert not list(Path(row["checkpoint"]).parent.glob("work"))
+
+    predictions, _ = answer(config, questions, rows)
+    tests = questions.filter(pc.field("split") == "test")
+    assert predictions.num_rows == 20 * tests.num_rows // 2
+    assert set(zip(predictions["task"].to_pylist(), predictions["trial"].to_pylist(), strict=True)) == {
+        (r["task"], r["trial"]) for r in rows
+    }
+    assert all(0 <= c <= 1 for c in predictions["confidence"].to_pylist())
+    assert max(predictions["tokens"].to_pylist()) <= 12
+
+
+def test_a_student_learns_and_its_answers_say_so(tmp_path, tiny_t5):
+    """Trained to answer "yes" to everything, it does: prompt, training, checkpoint and judge belong together."""
+    questions, training = tables(methods=("vanilla",))
+    training = training.set_column(training.column_names.index("answer"), "answer", pa.array(["yes"] * len(training)))
+    config = settings(tmp_path, tiny_t5, methods=["vanilla"], epochs=12, learning_rate=1e-2)
+    rows, _ = train(config, questions, training)
+    assert losses(rows[0])[-1] < losses(rows[0])[0] / 4
+    predictions, _ = answer(config, questions, rows)
+    assert set(predictions["prediction"].to_pylist()) == {"yes"}
+    gold = dict(zip(questions["question_id"].to_pylist(), questions["answer"].to_pylist(), strict=True))
+    assert predictions["correct"].to_pylist() == [gold[i] == "yes" for i in predictions["question_id"].to_pylist()]
+    assert predictions["complete"].to_pylist() == predictions["formatted"].to_pylist() == [True] * 8
+
+
+def test_finished_trials_and_answers_are_kept_whatever_else_changes(tmp_path, tiny_gpt2):
+    questions, training = tables()
+    config = settings(tmp_path, tiny_gpt2, methods=["vanilla"])
+    first, _ = train(config, questions, training)
+    answer(config, questions, first)
+    written = Path(first[0]["checkpoint"], "model.safetensors").stat().st_mtime_ns
+
+    more = settings(tmp_path, tiny_gpt2, methods=["vanilla", "new_fine_tune_cot"], concurrent_trials=3, workers=0)
+    second, shown = train(more, questions, training)
+    assert "1 trained, 1 were finished before" in shown
+    assert [r for r in second if r["method"] == "vanilla"] == first
+    assert Path(first[0]["checkpoint"], "model.safetensors").stat().st_mtime_ns == written
+    _, shown = answer(more, questions, second)
+    assert "1 students answered before" in shown
+
+    other = training.set_column(training.column_names.index("answer"), "answer", pa.array(["no"] * len(training)))
+    third, _ = train(more, questions, other)
+    assert not {r["trial"] for r in third} & {r["trial"] for r in second}
+    slower, _ = train(settings(tmp_path, tiny_gpt2, methods=["vanilla"], learning_rate=1e-4), questions, training)
+    assert slower[0]["trial"] != first[0]["trial"]
+
+
+def test_vanilla_has_one_degree_and_the_others_each(tmp_path, tiny_gpt2):
+    questions, training = tables(degrees=(1, 3))
+    rows, _ = train(settings(tmp_path, tiny_gpt2, degrees=[3, 1], max_steps=1), questions, training)
+    assert [(r["method"], r["degree"], r["train_rows"]) for r in rows] == [
+        ("new_fine_tune_cot", 1, 16),
+        ("new_fine_tune_cot", 3, 48),
+        ("vanilla", 1, 16),
+    ]
+
+
+def test_trials_fail_alone_and_say_why(tmp_path, tiny_gpt2):
+    questions, training = tables()
+    dropped = training.set_column(training.column_names.index("kept"), "kept", pc.equal(training["method"], "vanilla"))
+    reasons = pa.array(["" if k else "wrong answer" for k in dropped["kept"].to_pylist()])
+    dropped = dropped.set_column(dropped.column_names.index("reason"), "reason", reasons)
+    rows, shown = train(settings(tmp_path, tiny_gpt2, "nobody/nothing", max_steps=1), questions, dropped)
+    by = {(r["student"], r["method"]): r["error"] for r in rows}
+    assert by[str(tiny_gpt2), "vanilla"] == ""
+    assert "No training row was kept" in by[str(tiny_gpt2), "new_fine_tune_cot"]
+    assert "16 × wrong answer" in by[str(tiny_gpt2), "new_fine_tune_cot"]
+    assert "nobody/nothing cannot be opened" in by["nobody/nothing", "vanilla"]
+    assert "3 failed" in shown
+    predictions, _ = answer(settings(tmp_path, tiny_gpt2), questions, rows)
+    assert len(set(predictions["trial"].to_pylist())) == 1
+
+    # The same trial is tried again by the next command, and its failure is forgotten when it succeeds.
+    rows, _ = train(settings(tmp_path, tiny_gpt2, max_steps=1), questions, training)
+    assert [r["error"] for r in rows] == ["", ""]
+
+
+def test_a_loss_that_is_no_number_is_named(tmp_path, tiny_gpt2):
+    questions, training = tables(methods=("vanilla",))
+    config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], learning_rate=1e30, seeds=[0, 1])
+    rows, _ = train(config, questions, training)
+    assert all("loss" in r["error"] and "students.learning_rate" in r["error"] for r in rows)
+
+
+def test_rows_longer_than_the_model_are_named(tmp_path, tiny_gpt2):
+    questions, training = tables()
+    long = pa.array(["so " * 600 if m != "vanilla" else "" for m in training["method"].to_pylist()])
+    training = training.set_column(training.column_names.index("rationale"), "rationale", long)
+    rows, _ = train(settings(tmp_path, tiny_gpt2, max_steps=1), questions, training)
+    cot, vanilla = rows
+    assert vanilla["error"] == ""
+    assert "coin_flip-00" in cot["error"]
+    assert "512" in cot["error"]
+
+
+def test_the_epoch_is_chosen_by_validation_or_by_test(tmp_path, tiny_t5):
+    questions, training = tables(methods=("new_fine_tune_cot",), degrees=(2,))
+    common = {"methods": ["new_fine_tune_cot"], "degrees": [2], "epochs": 3}
+    rows, _ = train(
+        settings(tmp_path, tiny_t5, **common, validation_share=0.25, select="validation"), questions, training
+    )
+    (row,) = rows
+    assert row["train_rows"] == 24  # both samples of a question go the same way
+    for epoch in row["epochs"]:
+        assert epoch["validation_loss"] > 0
+        assert 0 <= epoch["validation_accuracy"] <= 1
+        assert epoch["test_accuracy"] is None
+    rows, _ = train(
+        settings(tmp_path, tiny_t5, **common, evaluate_every_epoch=True, select="best_on_test"), questions, training
+    )
+    predictions, _ = answer(settings(tmp_path, tiny_t5, **common), questions, rows)
+    best = max(e["test_accuracy"] for e in rows[0]["epochs"])
+    assert pc.mean(predictions["correct"].cast(pa.float64())).as_py() == pytest.approx(best)
+
+
+KILLED = """
+import os, signal, sys
+from raydistill.students import train
+whole = train._Report.on_save
+def on_save(self, args, state, control, **more):
+    whole(self, args, state, control, **more)
+    if len(self.history) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+train._Report.on_save = on_save
+import test_students_grid as t
+questions, training = t.tables(methods=("vanilla",))
+t.train(t.settings(sys.argv[1], sys.argv[2], methods=["vanilla"], epochs=4), questions, training)
+"""
+
+
+def test_a_killed_training_goes_on_from_its_last_epoch(tmp_path, tiny_gpt2):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    code = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(tiny_gpt2)], env=environment, capture_output=True
+    )
+    assert code.returncode == -signal.SIGKILL, code.stderr.decode()
+    questions, training = tables(methods=("vanilla",))
+    rows = {}
+    for run in ("killed", "whole"):
+        config = settings(tmp_path / run, tiny_gpt2, methods=["vanilla"], epochs=4)
+        (rows[run],), _ = train(config, questions, training)
+    assert [e["epoch"] for e in rows["killed"]["epochs"]] == [1, 2, 3, 4]
+    assert losses(rows["killed"]) == pytest.approx(losses(rows["whole"]), rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_learn_what_this_process_learns(local_ray, tmp_path, tiny_gpt2, tiny_t5, workers):
+    """One worker, or two that share each step's rows (gloo): the losses are those of training in process."""
+    questions, training = tables(methods=("new_fine_tune_cot",))
+    model = tiny_gpt2 if workers == 2 else tiny_t5
+    common = {"methods": ["new_fine_tune_cot"], "accumulate": 2}
+    here, _ = train(settings(tmp_path / "here", model, **common, batch_size=4), questions, training)
+    config = settings(
+        tmp_path / "ray", model, **common, local=False, batch_size=4 // workers, workers=workers, cpus_per_worker=1
+    )
+    there, shown = train(config, questions, training)
+    assert [r["error"] for r in there] == [""]
+    assert "1 trained" in shown
+    assert losses(there[0]) == pytest.approx(losses(here[0]), rel=2e-2 if workers == 1 else 1e-4)
+    metrics = json.loads(Path(there[0]["checkpoint"]).with_name("metrics.json").read_text())
+    assert metrics["workers"] == workers
+    assert sorted(p.name for p in Path(tmp_path, "ray", "students").iterdir()) == [there[0]["trial"]]
+    assert sorted(p.name for p in Path(there[0]["checkpoint"]).parent.iterdir()) == ["metrics.json", "model"]
+
+    by_ray, _ = answer(config, questions, there)
+    by_hand, _ = answer(settings(tmp_path / "ray", model, **common, max_new_tokens=13), questions, there)
+    assert by_ray.num_rows == 8
+    assert by_ray["question_id"].equals(by_hand["question_id"])
+
+
+@pytest.mark.slow
+def test_a_lost_worker_costs_an_epoch_at_most_and_failures_stay_alone(local_ray, tmp_path, tiny_gpt2):
+    questions, training = tables()
+    config = settings(tmp_path, tiny_gpt2, local=False, epochs=6, seeds=[0], cpus_per_worker=1)
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not killed:
+            started = list(Path(tmp_path, "students").glob("*/ray/checkpoint_*"))
+            if started:
+                workers = [p for p in psutil.process_iter(["name", "cmdline"]) if _is_train_worker(p)]
+                for process in workers[:1]:
+                    process.kill()
+                    killed.append(process.pid)
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=kill_one)
+    thread.start()
+    rows, _ = train(config, questions, training)
+    thread.join()
+    assert killed, "no training worker was found to kill"
+    assert [r["error"] for r in rows] == ["", ""]
+    for row in rows:
+        assert [e["epoch"] for e in row["epochs"]] == [1, 2, 3, 4, 5, 6]
+        assert row["steps"] == 12
+
+
+def _is_train_worker(process) -> bool:
+    return "RayTrainWorker" in " ".join(process.info["cmdline"] or [])
+
+
+def test_too_few_cpus_are_named_at_once(local_ray, tmp_path, tiny_gpt2):
+    questions, training = tables()
+    config = settings(tmp_path, tiny_gpt2, local=False, workers=3, cpus_per_worker=1)
+    with pytest.raises(SettingsError, match=r"students\.workers 3 × students\.cpus_per_worker 1"):
+        train(config, questions, training)
