@@ -39,7 +39,7 @@ def content_hash(table: pa.Table) -> str:
 
     (Arrow's own bytes differ with chunks, offsets and validity buffers.)
     """
-    digest = hashlib.sha256(repr([(field.name, str(field.type)) for field in table.schema]).encode())
+    digest = hashlib.sha256(repr(table.column_names).encode())
     for batch in table.to_batches(max_chunksize=10_000):
         for row in batch.to_pylist():
             digest.update(json.dumps(list(row.values()), default=str).encode())
@@ -127,16 +127,14 @@ class Store:
             self.fs.move(aside, path)
 
 
+@functools.cache
 def versions() -> dict[str, str]:
-    """Versions that a result may depend on."""
-    packages = [
-        "raydistill",
-        "ray",
-        "torch",
-        "transformers",
-        "sentence-transformers",
-        "scikit-learn",
-        "openai",
-        "pyarrow",
-    ]
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    """Versions that a result may depend on; `commit` where the package runs from a git checkout."""
+    packages = ["raydistill", "ray", "torch", "transformers", "sentence-transformers", "scikit-learn", "openai"]
+    found = {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        ask = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+        shown = subprocess.run(ask, capture_output=True, text=True, timeout=10)
+        if shown.returncode == 0:
+            found["commit"] = shown.stdout.strip()
+    return found
