@@ -4,7 +4,7 @@ python benchmarks/teacher_throughput.py [--calls 6000] [--in-flight 256] [--late
 
 All contestants ask the same loopback server (a process of its own on this machine) in turn: raydistill (journal,
 governor and all), a plain `AsyncOpenAI` loop with a semaphore, the same on the aiohttp transport, a thread pool of the
-blocking client, and Ray's own `HttpRequestProcessor`. The server's log is the judge: over the steady middle of a run, the
+blocking client, and Ray's own `HttpRequestProcessor`. The server's log is the judge: over the steady part of a run, the
 share of the allowed calls in flight that was really there (`of ideal`), so that start-up counts for nobody. CPU is that
 of the client's whole process tree over the same time, the server's left out. Ray runs its workers at niceness 15; here
 they get 0, the priority that the other contestants have, or a busy machine would measure the niceness.

@@ -58,17 +58,24 @@ def classify(error: BaseException, n: int = 1) -> CallError:
 
 
 def _of_status(error: openai.APIStatusError, n: int) -> CallError:
-    status, headers = error.status_code, error.response.headers
-    body = error.body if isinstance(error.body, dict) else {}
-    text = str(body.get("message") or error.response.text[:300] or error.message)
-    code, param = str(body.get("code") or ""), str(body.get("param") or "")
+    text = "" if isinstance(error.body, dict) else error.response.text[:300] or error.message
+    return of_answer(error.status_code, error.body, text, error.response.headers, n)
+
+
+def of_answer(
+    status: int, body: object, text: str = "", headers: Mapping[str, str] | None = None, n: int = 1
+) -> CallError:
+    """The kind of an error answer; `body` is its `error` object where it has one, else `text` is what it says."""
+    said = body if isinstance(body, dict) else {}
+    text = str(said.get("message") or text)
+    code, param = str(said.get("code") or ""), str(said.get("param") or "")
     message = f"HTTP {status}: {text}"
     if status == 429:
         if code in _SPENT:
             return CallError("fatal", message, hopeless=True)
-        return CallError("rate_limit", message, retry_after=retry_after(headers))
+        return CallError("rate_limit", message, retry_after=retry_after(headers or {}))
     if status in (408, 409, 425) or status >= 500:
-        return CallError("transient", message, retry_after=retry_after(headers))
+        return CallError("transient", message, retry_after=retry_after(headers or {}))
     if status in (400, 413, 422) and (code == "context_length_exceeded" or _CONTEXT.search(text)):
         return CallError("context_length", message)
     if status in (400, 422) and n > 1 and (param == "n" or _ABOUT_N.search(text)):

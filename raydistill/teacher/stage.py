@@ -59,12 +59,31 @@ def ask(
     teacher = settings.teacher
     folder = journal_folder(settings)
     journal.compact(folder)
-    if teacher.transport == "batch":
-        from raydistill.teacher import batch
-
-        batch.fill(stage, asks, settings, endpoint, folder, progress)
     session = uuid.uuid4().hex
-    governor = _start_governor(_limits(teacher, folder, settings.run_path))
+    limits = _limits(teacher, folder, settings.run_path)
+    with progress.stage(stage, asks.num_rows) as shown:
+        if teacher.transport == "batch":
+            from raydistill.teacher import batch
+
+            about = About(settings.run_path, session, stage)
+            table = pa.Table.from_pylist(batch.ask(asks, teacher, endpoint, folder, about, limits, shown), schema=_OUT)
+        else:
+            table = _ask_online(stage, asks, settings, endpoint, limits, session, shown)
+        table = table.sort_by([(name, "ascending") for name in _ORDER])
+        samples = table.select(SAMPLES.names)
+        book = ledgers.ledger(stage, samples, table["ledger"].to_pylist())
+        store.write(f"ledger_{stage}", book, session)
+        journal.compact(folder)
+        _check_failures(stage, samples, asks.num_rows, teacher)
+        shown.finish(_sentence(book, samples))
+    return samples.replace_schema_metadata(None)
+
+
+def _ask_online(
+    stage: str, asks: pa.Table, settings: Settings, endpoint: Endpoint, limits: Limits, session: str, shown: Stage
+) -> pa.Table:
+    """Run the blocks in a thread, so that this one can show progress and take a Ctrl-C."""
+    governor = _start_governor(limits)
     outcome: list[pa.Table] = []
     failure: list[BaseException] = []
     work = threading.Thread(
@@ -73,27 +92,19 @@ def ask(
         name="teacher-stage",
         daemon=True,
     )
-    with progress.stage(stage, asks.num_rows) as shown:
-        work.start()
-        try:
-            while work.is_alive():
-                work.join(POLL_S)
-                _show(shown, governor)
-        except KeyboardInterrupt:
-            _drain(work, governor, shown, teacher)
-            raise
-        if failure:
-            raise failure[0]
-        told = _show(shown, governor)
-        table = _sorted(pa.concat_tables([_OUT.empty_table(), *outcome]))
-        _raise_stop(told["stop"], told, teacher)
-        samples = table.select(SAMPLES.names)
-        book = ledgers.ledger(stage, samples, table["ledger"].to_pylist())
-        store.write(f"ledger_{stage}", book, session)
-        journal.compact(folder)
-        _check_failures(stage, samples, asks.num_rows, teacher)
-        shown.finish(_sentence(book, samples))
-    return samples.replace_schema_metadata(None)
+    work.start()
+    try:
+        while work.is_alive():
+            work.join(POLL_S)
+            _show(shown, governor)
+    except KeyboardInterrupt:
+        _drain(work, governor, shown, settings.teacher)
+        raise
+    if failure:
+        raise failure[0]
+    told = _show(shown, governor)
+    _raise_stop(told["stop"], told, settings.teacher)
+    return pa.concat_tables([_OUT.empty_table(), *outcome])
 
 
 def journal_folder(settings: Settings) -> journal.Folder:
@@ -271,17 +282,21 @@ def _raise_stop(stop: tuple[str, str] | None, told: dict[str, Any], teacher: Tea
     why, message = stop
     kept = f"{int(told.get('calls', 0)):,} answers of this command are kept"
     if why == "budget":
-        limit = "--teacher.max_usd" if "$" in message else "--teacher.max_tokens"
-        raise BudgetReached(
-            f"The budget of this run is used up: {message}; {kept}.",
-            f"Give the same command with a larger {limit}: it goes on where it stopped.",
-        )
+        raise budget_reached(message, kept)
     if why == "journal":
         text, _, hint = message.partition("\n  ")
         raise journal.JournalError(text, hint)
     if why == "fatal":
         raise TeacherError(f"The teacher refuses: {message}; {kept}.", "Mend it and give the same command again.")
     raise UserError(f"The stage stopped: {message}; {kept}.", "Give the same command again: it goes on.")
+
+
+def budget_reached(message: str, kept: str) -> BudgetReached:
+    limit = "--teacher.max_usd" if "$" in message else "--teacher.max_tokens"
+    return BudgetReached(
+        f"The budget of this run is used up: {message}; {kept}.",
+        f"Give the same command with a larger {limit}: it goes on where it stopped.",
+    )
 
 
 def _check_failures(stage: str, samples: pa.Table, asked: int, teacher: TeacherSettings) -> None:
@@ -299,10 +314,6 @@ def _check_failures(stage: str, samples: pa.Table, asked: int, teacher: TeacherS
         f"{len(failed)} of {asked} questions failed in stage {stage}: {lines}.",
         f"Give the same command again: it asks just those. --teacher.max_failed {teacher.max_failed} is what may fail.",
     )
-
-
-def _sorted(table: pa.Table) -> pa.Table:
-    return table.sort_by([(name, "ascending") for name in _ORDER])
 
 
 def _sentence(book: pa.Table, samples: pa.Table) -> str:

@@ -1,0 +1,256 @@
+"""The batch transport against a loopback server that speaks /files and /batches, over real HTTP; no Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from pydantic import SecretStr
+from test_teacher_stage import asks
+
+from raydistill.config import PriceSettings, TeacherSettings
+from raydistill.errors import BudgetReached, TeacherError
+from raydistill.progress import Progress
+from raydistill.teacher import batch, journal
+from raydistill.teacher.caller import About
+from raydistill.teacher.endpoint import Endpoint
+from raydistill.teacher.governor import Limits
+
+
+class BatchServer:
+    """OpenAI's files and batches; each batch goes through `stages` statuses, one a look."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.batches: dict[str, dict[str, Any]] = {}
+        self.asked: list[str] = []  # custom ids of answered lines
+        self.expire = 0  # so many lines of the next batch expire
+        self.fail: dict[str, dict[str, Any]] = {}  # text in the prompt -> error answer, once
+        self.lose_answer_of_create = False
+        self.refuse: str | None = None
+        self.statuses = ["validating", "in_progress"]
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=2**28)
+        app.add_routes(
+            [
+                web.post("/v1/files", self.upload),
+                web.get("/v1/files/{id}/content", self.download),
+                web.post("/v1/batches", self.create),
+                web.get("/v1/batches/{id}", self.retrieve),
+                web.get("/v1/batches", self.list),
+            ]
+        )
+        return app
+
+    async def upload(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        name = f"file-{len(self.files)}"
+        self.files[name] = form["file"].file.read()  # type: ignore[union-attr]
+        size = len(self.files[name])
+        return web.json_response(
+            {
+                "id": name,
+                "object": "file",
+                "bytes": size,
+                "created_at": 0,
+                "filename": "f",
+                "purpose": "batch",
+                "status": "processed",
+            }
+        )
+
+    async def download(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.files[request.match_info["id"]])
+
+    async def create(self, request: web.Request) -> web.Response:
+        said = await request.json()
+        name = f"batch_{len(self.batches)}"
+        lines = [json.loads(line) for line in self.files[said["input_file_id"]].splitlines()]
+        self.batches[name] = {
+            **{"id": name, "object": "batch", "created_at": 0, "completion_window": "24h", "status": "validating"},
+            **{"endpoint": said["endpoint"], "input_file_id": said["input_file_id"], "metadata": said["metadata"]},
+            "request_counts": {"total": len(lines), "completed": 0, "failed": 0},
+            "left": list(self.statuses),
+        }
+        if self.lose_answer_of_create:
+            self.lose_answer_of_create = False
+            assert request.transport
+            request.transport.abort()
+        return web.json_response(self.batches[name])
+
+    async def retrieve(self, request: web.Request) -> web.Response:
+        found = self.batches[request.match_info["id"]]
+        if found["left"]:
+            found["status"] = found["left"].pop(0)
+        elif found["status"] not in ("completed", "expired", "failed"):
+            self.work(found)
+        return web.json_response(found)
+
+    async def list(self, request: web.Request) -> web.Response:
+        data = [*self.batches.values()]
+        return web.json_response({"object": "list", "data": data, "has_more": False})
+
+    def work(self, found: dict[str, Any]) -> None:
+        if self.refuse:
+            found["status"] = "failed"
+            found["errors"] = {"object": "list", "data": [{"code": "x", "message": self.refuse}]}
+            return
+        good, bad = [], []
+        lines = [json.loads(line) for line in self.files[found["input_file_id"]].splitlines()]
+        for i, line in enumerate(lines):
+            assert line["url"] == found["endpoint"]
+            prompt = line["body"]["prompt"]
+            error = next((self.fail.pop(text) for text in list(self.fail) if text in prompt), None)
+            if i < self.expire:
+                said = {"response": None, "error": {"code": "batch_expired", "message": "too late"}}
+                bad.append({"custom_id": line["custom_id"], **said})
+            elif error:
+                response = {"status_code": error["status"], "body": {"error": error}}
+                bad.append({"custom_id": line["custom_id"], "response": response, "error": None})
+            else:
+                n = line["body"].get("n", 1)
+                text = " 5." if prompt.endswith("answer is") else " 3 and 2"
+                choices = [{"index": j, "text": f"{text} ({j})", "finish_reason": "stop"} for j in range(n)]
+                usage = {"prompt_tokens": 10, "completion_tokens": 4 * n}
+                body = {"choices": choices, "usage": usage}
+                response = {"status_code": 200, "body": body}
+                good.append({"custom_id": line["custom_id"], "response": response, "error": None})
+                self.asked.append(line["custom_id"])
+        good.reverse()  # results come in any order
+        found["status"] = "expired" if self.expire else "completed"
+        self.expire = 0
+        for field, rows in (("output_file_id", good), ("error_file_id", bad)):
+            if rows:
+                found[field] = f"file-{len(self.files)}"
+                self.files[found[field]] = "\n".join(map(json.dumps, rows)).encode()
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[BatchServer, str]]:
+    server, loop, ready = BatchServer(), asyncio.new_event_loop(), threading.Event()
+    address: list[str] = []
+
+    async def serve() -> None:
+        runner = web.AppRunner(server.app())
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        address.append(f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
+        ready.set()
+
+    thread = threading.Thread(target=lambda: (loop.run_until_complete(serve()), loop.run_forever()), daemon=True)
+    thread.start()
+    ready.wait(10)
+    yield server, address[0]
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(5)
+
+
+def buy(url: str, folder: Path, table: Any, *, limits: Limits | None = None, **options: Any) -> list[dict[str, Any]]:
+    price = PriceSettings(input=1.0, output=2.0)
+    settings = TeacherSettings(kind="api", transport="batch", backoff_s=0.01, max_attempts=3, price=price)
+    endpoint = Endpoint(url, "m", "m", url, SecretStr("sk-batch-123"), 7)
+    about = About("run", "session", "zero_shot")
+    with Progress(io.StringIO()).stage("zero_shot") as shown:
+        place = journal.Folder(str(folder))
+        return batch.ask(table, settings, endpoint, place, about, limits or Limits(1), shown, **options)
+
+
+def test_a_stage_in_batches_split_by_count(served: tuple[BatchServer, str], tmp_path: Path) -> None:
+    server, url = served
+    rows = buy(url, tmp_path, asks(10, degree=2), max_requests=4)
+    assert len(rows) == 20
+    assert {row["answer_text"] for row in rows} == {" 5. (0)"}
+    assert [row["rationale"] for row in rows[:2]] == [" 3 and 2 (0)", " 3 and 2 (1)"]
+    assert rows[0]["cost_usd"] == pytest.approx((20 * 1 + 12 * 2) / 1e6 / 2)  # half the price
+    counts = [b["request_counts"]["total"] for b in server.batches.values()]
+    assert counts == [4, 4, 2, 4, 4, 4, 4, 4]  # 10 requests for two samples, then 20 answers
+    assert len(server.asked) == len(set(server.asked)) == 30
+    assert buy(url, tmp_path, asks(10, degree=2)) == rows
+    assert len(server.batches) == 8  # all from the journal
+    assert [path.name for path in tmp_path.glob("batch-*")] == []
+
+
+def test_files_are_split_by_size() -> None:
+    from raydistill.teacher.request import Request
+
+    request = Request("u", "completions", "m", "é" * 1000, 8, 0.0)
+    wanted = [batch.Wanted(request, [0], request.keys([0]), "t", "rationale")] * 10
+    parts = list(batch.split(wanted, 100, 3 * len(wanted[0].line)))
+    assert [len(part) for part in parts] == [3, 3, 3, 1]
+
+
+def test_expired_and_failed_lines_are_asked_again_alone(served: tuple[BatchServer, str], tmp_path: Path) -> None:
+    server, url = served
+    server.expire = 3
+    server.fail = {
+        "Ann has 5 ": {"status": 500, "message": "oops"},
+        "Ann has 6 ": {"status": 400, "message": "too long", "code": "context_length_exceeded"},
+    }
+    rows = {row["question_id"]: row for row in buy(url, tmp_path, asks(8))}
+    assert [b["request_counts"]["total"] for b in server.batches.values()] == [8, 4 + 3, 4]  # four again, then answers
+    assert rows["q00006"]["error_kind"] == "context_length"
+    assert all(row["error_kind"] == "" for name, row in rows.items() if name != "q00006")
+    assert len(server.asked) == len(set(server.asked)) == 14
+    assert rows["q00005"]["attempts"] == 3
+
+
+@pytest.mark.parametrize("moment", ["running", "made but not noted"])
+def test_a_process_that_died_finds_its_batches_again(
+    served: tuple[BatchServer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    server, url = served
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if moment == "running":
+            patch.setattr(batch._Batches, "_finish", die)
+        else:
+            note, notes = batch._Batches._note, []
+
+            def once(self: Any, what: dict[str, Any]) -> None:
+                notes.append(what)
+                note(self, what) if len(notes) == 1 else die()
+
+            patch.setattr(batch._Batches, "_note", once)
+        with pytest.raises(Killed):
+            buy(url, tmp_path, asks(6))
+    assert len(server.batches) == 1
+    rows = buy(url, tmp_path, asks(4, first=2))  # and the questions have changed meanwhile
+    assert len(rows) == 4
+    assert all(row["answer_text"] for row in rows)
+    assert len(server.asked) == len(set(server.asked)) == 6 + 4
+    assert len(buy(url, tmp_path, asks(6))) == 6  # the two that nobody wanted were kept as well
+    assert len(server.asked) == len(set(server.asked)) == 6 + 6
+
+
+def test_a_creation_whose_answer_was_lost_is_not_repeated(served: tuple[BatchServer, str], tmp_path: Path) -> None:
+    server, url = served
+    server.lose_answer_of_create = True
+    assert len(buy(url, tmp_path, asks(3))) == 3
+    assert len(server.batches) == 2
+
+
+def test_budget_and_refusal(served: tuple[BatchServer, str], tmp_path: Path) -> None:
+    server, url = served
+    with pytest.raises(BudgetReached, match="may take more than"):
+        buy(url, tmp_path, asks(20), limits=Limits(1, tokens=400))
+    assert 0 < len(server.asked) * 14 <= 400
+    kept = len(server.asked)
+    assert len(buy(url, tmp_path, asks(20))) == 20
+    assert len(server.asked) == len(set(server.asked)) == 40 > kept
+    server.refuse = "no such endpoint in batches"
+    with pytest.raises(TeacherError, match="no such endpoint in batches"):
+        buy(url, tmp_path, asks(3, first=100))

@@ -1,0 +1,344 @@
+"""The teacher stage on a real local Ray, against the simulated teacher over real HTTP."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pytest
+
+from raydistill import prompts
+from raydistill.asks import ASKS
+from raydistill.config import Settings, SimulatedSettings
+from raydistill.errors import BudgetReached, TeacherError, TooManyFailures
+from raydistill.progress import Progress
+from raydistill.store import Store
+from raydistill.tables import LEDGER, SAMPLES
+from raydistill.teacher import estimate, inspect, ledger, simulated, stage
+from raydistill.teacher.endpoint import open_endpoint
+
+KEY = "sk-stage-0123456789"
+
+
+@pytest.fixture(scope="module")
+def one_server() -> Iterator[simulated.Teacher]:
+    with simulated.serve(SimulatedSettings(latency_s=0.01), api_key=KEY, context_tokens=2000) as server:
+        yield server
+
+
+@pytest.fixture
+def server(one_server: simulated.Teacher, monkeypatch: pytest.MonkeyPatch) -> simulated.Teacher:
+    monkeypatch.setenv("STAGE_KEY", KEY)
+    one_server.reset()
+    return one_server
+
+
+def settings_for(server: simulated.Teacher, folder: Path, **teacher: Any) -> Settings:
+    at = {"kind": "api", "base_url": server.base_url, "model": server.model, "api_key_env": "STAGE_KEY", "seed": 3}
+    price = {"input": 1.0, "output": 2.0}
+    return Settings.model_validate(
+        {"run_dir": str(folder), "teacher": {**at, "backoff_s": 0.01, "price": price, "actors": 2, **teacher}}
+    )
+
+
+def asks(n: int, *, degree: int = 1, adaptive: bool = False, first: int = 0) -> pa.Table:
+    rows = []
+    for i in range(first, first + n):
+        question = f"Ann has {i} apples and gets 2 more. How many apples has she?"
+        prompt = prompts.zero_shot(question)
+        if adaptive:
+            shown = {"question": "What is 1 + 1?", "rationale": "It is 2.", "answer": "2"}
+            prompt = prompts.few_shot(prompts.exemplar_block([shown]), question)
+        rows.append(
+            {"task": "custom", "split": "train", "question_id": f"q{i:05}", "question": question, "answer": "5.0"}
+            | {"answer_type": "number", "choices": [], "source_row": i}
+            | {"method": "new_fine_tune_cot" if adaptive else "fine_tune_cot", "degree": degree, "prompt": prompt}
+            | {"max_tokens": 128, "temperature": 0.7 if degree > 1 else 0.0, "adaptive": adaptive}
+        )
+    return pa.Table.from_pylist(rows, schema=ASKS)
+
+
+def run(name: str, table: pa.Table, settings: Settings) -> pa.Table:
+    with open_endpoint(settings.teacher) as endpoint:
+        return stage.ask(name, table, settings, endpoint, Store(settings.run_path), Progress(io.StringIO()))
+
+
+def total(store: Store) -> dict[str, float]:
+    book = ledger.load(store)
+    assert book.schema.equals(LEDGER)
+    return {name: sum(book[name].to_pylist()) for name in LEDGER.names if name not in ("stage", "task", "kind")}
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_zero_shot_with_faults_ledger_equals_server_and_a_second_run_is_free(
+    server: simulated.Teacher, tmp_path: Path
+) -> None:
+    server.script(
+        [
+            {"match": "Ann has 7 ", "call": "rationale", "status": 500, "times": 1},
+            {"match": "Ann has 9 ", "call": "answer", "body": "junk", "times": 1},
+            {"call": "rationale", "text": " 3 and 2 make 5."},
+            {"call": "answer", "text": " 5 apples."},
+        ]
+    )
+    settings = settings_for(server, tmp_path / "run", journal=str(tmp_path / "journal"))
+    samples = run("zero_shot", asks(40), settings)
+    assert samples.schema.equals(SAMPLES)
+    assert samples["question_id"].to_pylist() == [f"q{i:05}" for i in range(40)]
+    row = samples.to_pylist()[7]
+    assert (row["rationale"], row["answer_text"]) == (" 3 and 2 make 5.", " 5 apples.")
+    assert (row["prediction"], row["correct"], row["answered_by"]) == ("5", True, "second_call")
+    assert (row["calls"], row["attempts"], row["error_kind"], row["finish_reason"]) == (2, 3, "", "stop")
+    stats, sums = server.stats(), total(Store(settings.run_path))
+    for name in ("prompt_tokens", "cached_tokens", "completion_tokens"):
+        assert sums[name] == stats[name] == sum(samples[name].to_pylist())
+    assert (sums["calls"], sums["attempts"], sums["reused"]) == (80, stats["requests"], 0)
+    assert stats["requests"] == 82
+    usd = (stats["prompt_tokens"] + 2 * stats["completion_tokens"]) / 1e6
+    assert sums["usd"] == pytest.approx(usd)
+    assert sum(samples["cost_usd"].to_pylist()) == pytest.approx(usd)
+
+    other = settings_for(server, tmp_path / "another run", journal=str(tmp_path / "journal"))
+    again = run("zero_shot", asks(45), other)  # a shared journal, five more questions
+    assert again.slice(0, 40).equals(samples)
+    assert server.stats()["requests"] == 82 + 10
+    assert total(Store(other.run_path))["reused"] == 80
+    shown = inspect.report(other.run_path, str(tmp_path / "journal"))
+    assert "45 calls (40 from the journal" in shown
+    assert "3 and 2 make 5" in shown
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert KEY.encode() not in written
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_few_shot_asks_again_only_where_the_rationale_holds_no_answer(
+    server: simulated.Teacher, tmp_path: Path
+) -> None:
+    server.script(
+        [
+            {"match": "Ann has 3 ", "call": "rationale", "text": [" 3 + 2 = 5. The answer is 5.", " It is some."] * 2},
+            {"match": "Ann has 4 ", "call": "rationale", "text": " Four and two. The answer is 6.\nQ: What?"},
+            {"call": "rationale", "text": " So it is. The answer is 5."},
+            {"match": "Ann has 3 ", "call": "answer", "text": " 5."},
+        ]
+    )
+    samples = run("few_shot", asks(6, degree=4, adaptive=True), settings_for(server, tmp_path)).to_pylist()
+    assert len(samples) == 24
+    mine = [row for row in samples if row["question_id"] == "q00003"]
+    assert [row["answered_by"] for row in mine] == ["rationale", "second_call"] * 2
+    assert [row["rationale"].strip() for row in mine[:2]] == ["3 + 2 = 5.", "It is some."]
+    assert [row["correct"] for row in mine] == [True] * 4
+    wrong = [row for row in samples if row["question_id"] == "q00004"]
+    assert [row["prediction"] for row in wrong] == ["6"] * 4
+    assert not any(row["correct"] for row in wrong)
+    log = server.log()
+    assert sum(entry.get("n") == 4 for entry in log) == 6
+    [second] = [entry for entry in log if "n" not in entry]  # both samples say the same: one call
+    assert "What is 1 + 1?" not in second["prompt"]  # the exemplars stay out
+    assert all(entry["stop"] == ["\nQ:"] for entry in log if "n" in entry)
+    assert len(log) == 7
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_failures_are_rows_and_a_second_run_asks_just_those(server: simulated.Teacher, tmp_path: Path) -> None:
+    rules = [{"text": " 5"}]
+    server.script([{"match": "Ann has 3 ", "status": 500}, {"match": "Ann has 4 ", "status": 422}, *rules])
+    settings = settings_for(server, tmp_path, max_attempts=2)
+    with pytest.raises(TooManyFailures, match=r"2 of 20 questions failed.*1 fatal.*1 transient") as caught:
+        run("zero_shot", asks(20), settings)
+    assert "asks just those" in caught.value.hint
+    lenient = settings_for(server, tmp_path, max_attempts=2, max_failed=0.2)
+    before = server.stats()["requests"]
+    rows = run("zero_shot", asks(20), lenient).to_pylist()
+    assert server.stats()["requests"] == before + 3
+    assert [(r["error_kind"], r["attempts"]) for r in rows if r["error_kind"]] == [("transient", 2), ("fatal", 1)]
+    assert "HTTP 500" in rows[3]["error"]
+    assert (rows[3]["prediction"], rows[3]["correct"], rows[3]["answered_by"]) == (None, False, "none")
+    server.script(rules)
+    before = server.stats()["requests"]
+    assert not any(r["error_kind"] for r in run("zero_shot", asks(20), lenient).to_pylist())
+    assert server.stats()["requests"] == before + 4
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_budget_stops_before_it_is_exceeded_and_the_run_goes_on_with_a_larger_one(
+    server: simulated.Teacher, tmp_path: Path
+) -> None:
+    server.script([{"text": " 5" * 20}])
+    with pytest.raises(BudgetReached, match="answers of this command are kept") as caught:
+        run("zero_shot", asks(60), settings_for(server, tmp_path, max_tokens=3000))
+    assert "--teacher.max_tokens" in caught.value.hint
+    stats = server.stats()
+    assert 2500 < stats["prompt_tokens"] + stats["completion_tokens"] <= 3000
+    with pytest.raises(BudgetReached):  # what the run has bought counts
+        run("zero_shot", asks(60), settings_for(server, tmp_path, max_tokens=3000))
+    assert server.stats()["requests"] <= stats["requests"] + 2
+    rows = run("zero_shot", asks(60), settings_for(server, tmp_path, max_tokens=100_000)).to_pylist()
+    assert all(row["prediction"] == "5" or row["answer_text"] for row in rows)
+    assert server.stats()["answered"] == 120  # nothing twice
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_duplicate_questions_and_nested_degrees_are_bought_once(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"call": "rationale", "text": [f" r{i}" for i in range(4)], "delay_s": 0.1}, {"text": " 5"}])
+    table = pa.concat_tables(
+        [
+            asks(30, degree=4),
+            asks(30, degree=2),
+            asks(30, degree=4).set_column(2, "question_id", pa.array([f"copy{i}" for i in range(30)])),
+        ]
+    )
+    samples = run("zero_shot", table, settings_for(server, tmp_path)).to_pylist()
+    assert len(samples) == 30 * 10
+    assert all(row["error"] == "" for row in samples)
+    counts = server.stats()["prompts"].values()
+    assert sum(requests for requests, _ in counts) == 30 * (1 + 4)
+    assert total(Store(str(tmp_path)))["calls"] == 30 * (1 + 4)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_an_actor_that_dies_costs_only_what_was_in_flight(server: simulated.Teacher, tmp_path: Path) -> None:
+    import threading
+
+    server.script([{"delay_s": 0.15, "text": " 5"}])
+    settings = settings_for(server, tmp_path, in_flight=16)
+    killed: list[int] = []
+
+    def kill() -> None:
+        while server.stats()["answered"] < 100:
+            time.sleep(0.05)
+        workers = [p for p in psutil.Process().children(recursive=True) if "MapWorker(MapBatches(Asker))" in p.name()]
+        workers = workers or [p for p in psutil.Process().children(recursive=True) if "Asker" in " ".join(p.cmdline())]
+        killed.append(workers[0].pid)
+        workers[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    rows = run("zero_shot", asks(200), settings).to_pylist()
+    killer.join()
+    assert len(killed) == 1
+    assert len(rows) == 200
+    assert all(row["answer_text"] == " 5" for row in rows)
+    counts = [requests for requests, _ in server.stats()["prompts"].values()]
+    assert len(counts) == 400
+    assert max(counts) <= 2
+    assert sum(counts) - 400 <= 16
+    assert total(Store(settings.run_path))["calls"] == 400
+
+
+def test_preflight_names_what_is_wrong_before_any_call(
+    server: simulated.Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(words: str, **teacher: Any) -> TeacherError:
+        with (
+            pytest.raises(TeacherError, match=words) as caught,
+            open_endpoint(settings_for(server, tmp_path, **teacher).teacher),
+        ):
+            raise AssertionError("opened")
+        assert caught.value.hint
+        return caught.value
+
+    refuse("does not know the model 'simulated-teache'.*It offers: simulated-teacher", model="simulated-teache")
+    refuse("No answer from http://127.0.0.1:9", base_url="http://127.0.0.1:9/v1")
+    refuse("STAGE_KEY_X is not set", base_url="https://api.example.com/v1", api_key_env="STAGE_KEY_X")
+    monkeypatch.setenv("STAGE_KEY", "sk-wrong-0123456789")
+    error = refuse("refuses the API key from the environment variable STAGE_KEY")
+    assert "sk-wrong" not in str(error)
+    refuse("No price is known", model="nobody", price=None, max_usd=1.0)
+    assert server.stats()["answered"] == 0
+
+
+def test_estimate_agrees_with_what_a_run_takes(server: simulated.Teacher, tmp_path: Path, local_ray: None) -> None:
+    settings = settings_for(server, tmp_path).model_copy(
+        update={"students": settings_for(server, tmp_path).students.model_copy(update={"methods": ["fine_tune_cot"]})}
+    )
+    table = asks(30)
+    questions = table.select(
+        [
+            name
+            for name in table.column_names
+            if name in ("task", "split", "question_id", "question", "answer", "answer_type", "choices", "source_row")
+        ]
+    )
+    [cost], text = estimate.estimate(questions, settings)
+    server.script([{"call": "rationale", "text": "four" * 80}, {"text": " 5 apples, it is five in all."}])
+    run("zero_shot", table, settings)
+    sums = total(Store(settings.run_path))
+    assert cost.calls == sums["calls"] == 60
+    assert cost.prompt_tokens == pytest.approx(sums["prompt_tokens"], rel=0.15)
+    assert cost.usd == pytest.approx(sums["usd"], rel=0.15)
+    assert "60" in text
+    assert cost.usd_at_most is not None
+    assert cost.usd_at_most > sums["usd"]
+
+
+INTERRUPTED = """
+import sys, json
+sys.path.insert(0, {tests!r})
+import test_teacher_stage as t
+from pathlib import Path
+from raydistill import cluster
+from raydistill.config import Settings
+from raydistill.teacher.endpoint import open_endpoint
+settings = Settings.model_validate_json(sys.stdin.readline())
+cluster.connect(settings.ray)
+t.run("zero_shot", t.asks(2000), settings)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_brings_the_calls_in_flight_home(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"delay_s": 0.5, "text": " 5"}])
+    settings = settings_for(server, tmp_path, in_flight=8, actors=1)
+    code = INTERRUPTED.format(tests=str(Path(__file__).parent))
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "STAGE_KEY": KEY},
+    )
+    assert child.stdin
+    child.stdin.write(settings.model_dump_json() + "\n")
+    child.stdin.flush()
+    while server.stats()["requests"] < 30:
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode != 0
+    assert "KeyboardInterrupt" in errors
+    sent = server.stats()["requests"]
+    from raydistill.teacher import journal
+
+    bought = sum(len(table) for table in journal.scan(journal.Folder(str(tmp_path / "journal")), ["key"]))
+    assert bought == sent == server.stats()["answered"]  # nothing that was sent was lost
+
+
+@pytest.mark.slow
+def test_kill_loop() -> None:
+    loop = Path(__file__).resolve().parents[1] / "benchmarks" / "kill_loop.py"
+    done = subprocess.run(
+        [sys.executable, str(loop), "--kills", "20", "--questions", "600", "--latency", "0.3"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["kills"] >= 20
+    assert found["bought_twice"] == 0
+    assert found["tables_equal"]
+    assert not found["key_found"]
+    assert found["resent_per_kill"] <= found["in_flight_limit"] + 8  # answers on their way to the disk count too
