@@ -197,7 +197,7 @@ class _Shelf:
             except (OSError, pa.ArrowInvalid):
                 continue
             wanted = [i for i, key in enumerate(part["key"].to_pylist()) if key in keys and key not in known]
-            part = part.take(wanted) if len(wanted) < part.num_rows else part
+            part = part.take(pa.array(wanted, pa.int64())) if len(wanted) < part.num_rows else part
             known.update(zip(part["key"].to_pylist(), matrix(part), strict=True))
         return known
 
