@@ -151,6 +151,16 @@ def test_finish_reason_and_chat(server: simulated.Teacher, tmp_path: Path) -> No
     assert server.log()[-1]["path"].endswith("/chat/completions")
 
 
+def test_newer_chat_models_get_the_limit_under_its_newer_name(server: simulated.Teacher, tmp_path: Path) -> None:
+    message = (
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+    )
+    server.script([{"status": 400, "message": message, "times": 1}, {"text": "x " * 99}])
+    asked = ask(server, tmp_path, [(request(i, endpoint="chat"), 1) for i in range(2)], in_flight=1)
+    assert all(samples[0].answer for samples in asked.samples)
+    assert ["max_completion_tokens" in entry for entry in server.log()] == [False, True, True]
+
+
 def test_a_prompt_too_long_fails_alone(server: simulated.Teacher, tmp_path: Path) -> None:
     asked = ask(server, tmp_path, [(request(1), 1), (request(2, prompt="long " * 900), 1), (request(3), 1)])
     kinds = [samples[0].error.kind if samples[0].error else "" for samples in asked.samples]

@@ -157,6 +157,7 @@ def test_failures_are_rows_and_a_second_run_asks_just_those(server: simulated.Te
     with pytest.raises(TooManyFailures, match=r"2 of 20 questions failed.*1 fatal.*1 transient") as caught:
         run("zero_shot", asks(20), settings)
     assert "asks just those" in caught.value.hint
+    assert total(Store(settings.run_path))["attempts"] == server.stats()["requests"]  # those that failed too
     lenient = settings_for(server, tmp_path, max_attempts=2, max_failed=0.2)
     before = server.stats()["requests"]
     rows = run("zero_shot", asks(20), lenient).to_pylist()

@@ -292,8 +292,9 @@ class _Batches:
                 if error.kind == "refused_n":
                     self.collector.takes_n = False
                 elif not error.worth_another or attempts >= self.settings.max_attempts:
-                    error.attempts = attempts
-                    self.collector.failed |= dict.fromkeys(w.keys, error)
+                    error.attempts, error.key = attempts, w.keys[0]
+                    rest = CallError(error.kind, error.message)
+                    self.collector.failed |= dict.fromkeys(w.keys, rest) | {w.keys[0]: error}
                 continue
             usage = (reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens)
             usd = self.price.of(*usage) if self.price else None

@@ -97,7 +97,9 @@ class Caller:
             if error.kind == "refused_n":
                 self._takes_n = False
                 return group
-            self._resolve(mine, [Sample(None, error)] * len(mine))
+            error.key = mine[0]
+            rest = CallError(error.kind, error.message)  # the attempts count for the first sample, as the price does
+            self._resolve(mine, [Sample(None, error), *[Sample(None, rest)] * (len(mine) - 1)])
             return []
         came = mine[: len(reply.texts)]
         entry = journal.record(

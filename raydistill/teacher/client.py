@@ -17,6 +17,7 @@ import openai
 from raydistill.teacher import retries
 from raydistill.teacher.request import Request
 
+NEWER_LIMIT = "max_completion_tokens"  # what newer chat models want `max_tokens` to be called
 PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
 
@@ -43,6 +44,7 @@ class Client:
 
     def __init__(self, base_url: str, key: str, timeout_s: float, connections: int = 1000) -> None:
         self._key, self._timeout_s = key, timeout_s
+        self._newer_limit = False
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
         self.openai = openai.AsyncOpenAI(
             base_url=base_url,
@@ -54,17 +56,22 @@ class Client:
 
     async def send(self, request: Request, samples: list[int]) -> Reply:
         """Ask once for `samples`; CallError (attempts 0) where no answer comes."""
+        body = request.body(samples)
+        newer = self._newer_limit
+        if newer:
+            body[NEWER_LIMIT] = body.pop("max_tokens")
         try:
             response = await asyncio.wait_for(
-                self.openai.post(PATHS[request.endpoint], cast_to=httpx2.Response, body=request.body(samples)),
+                self.openai.post(PATHS[request.endpoint], cast_to=httpx2.Response, body=body),
                 self._timeout_s + 1,  # a body that trickles never times out by itself
             )
             return parse(response.content, response.headers, request)
         except Exception as error:
-            found = retries.classify(error, len(samples))
-            found.message = self._redact(found.message)
-            found.args = (found.message,)
-            raise found from None
+            found = self._named(error, len(samples))
+        if not newer and found.kind == "fatal" and NEWER_LIMIT in found.message:
+            self._newer_limit = True
+            return await self.send(request, samples)
+        raise found
 
     async def models(self) -> list[str] | None:
         """Names of the endpoint's models; None where it has no such list. CallError where it cannot be reached."""
@@ -81,9 +88,10 @@ class Client:
         except (ValueError, KeyError, TypeError):
             return None
 
-    def _named(self, error: Exception) -> retries.CallError:
-        found = retries.classify(error)
+    def _named(self, error: Exception, n: int = 1) -> retries.CallError:
+        found = retries.classify(error, n)
         found.message = self._redact(found.message)
+        found.args = (found.message,)
         return found
 
     def _redact(self, text: str) -> str:

@@ -14,7 +14,7 @@ from raydistill.teacher.caller import Sample
 # One response (or failed request) that a sample rests on; a list of these travels beside each row of SAMPLES.
 CALL = pa.struct(
     [
-        ("response", pa.string()),  # "" for a failed request
+        ("response", pa.string()),  # its sample's and its own key; "failed …" for a request without an answer
         ("kind", pa.string()),
         ("attempts", pa.int64()),
         ("reused", pa.bool_()),
@@ -40,7 +40,8 @@ def facts(used: list[tuple[str, Sample]], session: str) -> list[dict[str, Any]]:
             )
         elif sample.error is not None and sample.error.attempts:
             found.append(
-                {"response": "", "kind": kind, "attempts": sample.error.attempts, "reused": False}
+                {"response": f"failed {sample.error.key}", "kind": kind, "attempts": sample.error.attempts}
+                | {"reused": False}
                 | dict.fromkeys(_TOKENS, 0)
                 | {"usd": 0.0}
             )
@@ -53,18 +54,15 @@ def ledger(stage: str, samples: pa.Table, calls: list[list[dict[str, Any]]]) -> 
     sums: dict[tuple[str, str], dict[str, Any]] = defaultdict(
         lambda: {"calls": 0, "attempts": 0, "reused": 0, **dict.fromkeys(_TOKENS, 0), "usd": 0.0}
     )
-    for row, used in zip(samples.select(["task", "sample_index"]).to_pylist(), calls, strict=True):
+    for task, used in zip(samples["task"].to_pylist(), calls, strict=True):
         for fact in used:
-            into = sums[row["task"], fact["kind"]]
-            if fact["response"]:
-                if fact["response"] in seen:
-                    continue
-                seen.add(fact["response"])
-                first = fact["response"][:64] == fact["response"][64:]
-                into["calls"] += first
-                into["reused"] += first and fact["reused"]
-            elif row["sample_index"]:
-                continue  # a failed request for n samples: its attempts count with the first
+            into = sums[task, fact["kind"]]
+            if fact["response"] in seen:
+                continue
+            seen.add(fact["response"])
+            first = fact["response"][:64] == fact["response"][64:]
+            into["calls"] += first
+            into["reused"] += first and fact["reused"]
             into["attempts"] += fact["attempts"]
             for name in _TOKENS:
                 into[name] += fact[name]

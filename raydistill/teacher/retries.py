@@ -39,6 +39,7 @@ class CallError(Exception):
         super().__init__(message)
         self.kind, self.message, self.retry_after = kind, message, retry_after
         self.hopeless, self.attempts = hopeless, attempts
+        self.key = ""  # journal key that would have been the answer's
 
     @property
     def worth_another(self) -> bool:
