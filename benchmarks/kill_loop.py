@@ -36,7 +36,7 @@ import pyarrow.parquet as pq
 from raydistill import prompts, tasks
 from raydistill.asks import ASKS
 from raydistill.config import QuestionSettings, Settings, SimulatedSettings
-from raydistill.teacher import journal, simulated
+from raydistill.teacher import compaction, journal, simulated
 
 KEY = "sk-kill-loop-0123456789abcdef"
 TARGETS = ("driver", "node", "actor", "governor")
@@ -174,7 +174,7 @@ def disturbed(
 def snapshot(settings: Settings, server: simulated.Teacher) -> tuple[set[str], dict[str, int]]:
     """(SHA-256 of every prompt whose answers are in the journal, requests per prompt)."""
     durable: set[str] = set()
-    for table in journal.scan(journal.Folder(f"{settings.run_dir}/journal"), ["request"]):
+    for table in compaction.scan(journal.Folder(f"{settings.run_dir}/journal"), ["request"]):
         prompts_of = (json.loads(text)["prompt"] for text in table["request"].to_pylist() if text)
         durable |= {hashlib.sha256(prompt.encode()).hexdigest() for prompt in prompts_of}
     return durable, {prompt: count for prompt, (count, _) in server.stats()["prompts"].items()}

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raydistill.teacher import journal
+from raydistill.teacher import compaction, journal
 from raydistill.teacher.journal import Folder, JournalError, Reader, Writer
 from raydistill.teacher.request import Request
 
@@ -82,7 +82,7 @@ def test_a_torn_tail_loses_that_line_alone(samples: list[list[str]], share: floa
         whole = [text for e in entries[:-1] for text in e["texts"]]
         assert texts_of(reader, entries[:-1]) == whole
         assert texts_of(reader, entries[-1:]) == [None] * len(entries[-1]["texts"])
-        journal.compact(folder)
+        compaction.compact(folder)
         assert texts_of(Reader(folder), entries[:-1]) == whole
 
 
@@ -108,7 +108,7 @@ def test_readers_follow_writers_and_compaction(tmp_path: Path, kind: str) -> Non
     reader.refresh()
     expected = [text for e in old + new for text in e["texts"]]
     assert texts_of(reader, old + new) == expected
-    count = journal.compact(folder)
+    count = compaction.compact(folder)
     assert count == (3000 if kind == "local" else 3010)  # a live local segment is left alone
     assert texts_of(reader, old + new) == expected  # a reader from before
     assert texts_of(Reader(folder), old + new) == expected
@@ -119,8 +119,8 @@ def test_readers_follow_writers_and_compaction(tmp_path: Path, kind: str) -> Non
     assert (first.prompt_tokens, first.cached_tokens, first.usd, first.attempts) == (10, 2, 0.5, 1)
     assert (second.prompt_tokens, second.cached_tokens, second.usd, second.attempts) == (0, 0, 0.0, 0)
     assert first.completion_tokens + second.completion_tokens == 7
-    assert journal.spent(folder, "run") == (0.5 * 1510, 10 * 1510 + 7 * 1500 + 4 * 10)
-    assert journal.spent(folder, "another run") == (0.0, 0)
+    assert compaction.spent(folder, "run") == (0.5 * 1510, 10 * 1510 + 7 * 1500 + 4 * 10)
+    assert compaction.spent(folder, "another run") == (0.0, 0)
     live.close()
 
 
@@ -142,11 +142,11 @@ def test_compacting_twice_and_an_interrupted_compaction_change_nothing(tmp_path:
     write(folder, entries).close()
     [segment] = tmp_path.glob("segment-*.jsonl")
     kept = segment.read_bytes()
-    assert journal.compact(folder) == 50
+    assert compaction.compact(folder) == 50
     segment.write_bytes(kept)  # killed between the Parquet file and the deletion
     assert texts_of(Reader(folder), entries) == [f"text {i}" for i in range(50)]
-    journal.compact(folder)
-    assert journal.compact(folder) == 0
+    compaction.compact(folder)
+    assert compaction.compact(folder) == 0
     assert texts_of(Reader(folder), entries) == [f"text {i}" for i in range(50)]
 
 

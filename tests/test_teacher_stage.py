@@ -320,9 +320,9 @@ def test_ctrl_c_brings_the_calls_in_flight_home(server: simulated.Teacher, tmp_p
     assert child.returncode != 0
     assert "KeyboardInterrupt" in errors
     sent = server.stats()["requests"]
-    from raydistill.teacher import journal
+    from raydistill.teacher import compaction, journal
 
-    bought = sum(len(table) for table in journal.scan(journal.Folder(str(tmp_path / "journal")), ["key"]))
+    bought = sum(len(table) for table in compaction.scan(journal.Folder(str(tmp_path / "journal")), ["key"]))
     assert bought == sent == server.stats()["answered"]  # nothing that was sent was lost
 
 

@@ -19,7 +19,7 @@ import yaml
 
 from raydistill.errors import UserError
 from raydistill.store import Store
-from raydistill.teacher import journal, ledger
+from raydistill.teacher import compaction, journal, ledger
 
 SHOWN = 1500  # characters of a prompt or answer
 
@@ -61,7 +61,7 @@ def _bought(path: str, wanted: int, seed: int) -> str:
     luck = random.Random(seed)
     columns = ["stage", "task", "kind", "model", "key", "response", "finish_reason", "prompt_tokens"]
     columns += ["cached_tokens", "completion_tokens", "usd", "attempts", "request", "text"]
-    for table in journal.scan(folder, columns):
+    for table in compaction.scan(folder, columns):
         for row in table.to_pylist():
             into = counts[row["stage"], row["task"], row["kind"], row["model"]]
             into["samples"] += 1

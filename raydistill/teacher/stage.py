@@ -21,7 +21,7 @@ from raydistill.errors import BudgetReached, TeacherError, TooManyFailures, User
 from raydistill.progress import Progress, Stage
 from raydistill.store import Store
 from raydistill.tables import SAMPLES
-from raydistill.teacher import journal, pricing
+from raydistill.teacher import compaction, journal, pricing
 from raydistill.teacher import ledger as ledgers
 from raydistill.teacher.caller import About, Caller
 from raydistill.teacher.client import Client
@@ -58,7 +58,7 @@ def ask(
     """
     teacher = settings.teacher
     folder = journal_folder(settings)
-    journal.compact(folder)
+    compaction.compact(folder)
     session = uuid.uuid4().hex
     limits = _limits(teacher, folder, settings.run_path)
     with progress.stage(stage, asks.num_rows) as shown:
@@ -73,7 +73,7 @@ def ask(
         samples = table.select(SAMPLES.names)
         book = ledgers.ledger(stage, samples, table["ledger"].to_pylist())
         store.write(f"ledger_{stage}", book, session)
-        journal.compact(folder)
+        compaction.compact(folder)
         _check_failures(stage, samples, asks.num_rows, teacher)
         shown.finish(_sentence(book, samples))
     return samples.replace_schema_metadata(None)
@@ -225,7 +225,7 @@ def _blocks(asks: pa.Table, actors: int) -> list[pa.Table]:
 
 def _limits(teacher: TeacherSettings, folder: journal.Folder, run: str) -> Limits:
     """The stage's limits; what this run has bought before counts towards its budget."""
-    usd, tokens = journal.spent(folder, run) if teacher.max_usd or teacher.max_tokens else (0.0, 0)
+    usd, tokens = compaction.spent(folder, run) if teacher.max_usd or teacher.max_tokens else (0.0, 0)
     return Limits(
         in_flight=teacher.in_flight,
         floor=min(teacher.in_flight_floor, teacher.in_flight),
