@@ -310,6 +310,22 @@ class StudentSettings(Section):
     """How often a trial goes on from its last epoch after a worker or a node was lost."""
 
 
+class SearchSettings(Section):
+    """The search for students' hyper-parameters (jobs/tune_students.py), judged on validation questions."""
+
+    algorithm: Literal["grid", "random", "optuna"] = "grid"
+    """grid: every pair of values; random: `trials` of them, the learning rate log-uniform between its extremes; optuna:
+    the same space, each trial chosen by what the earlier ones gave (needs the extra `search`)."""
+    learning_rates: list[float] = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
+    """Learning rates to try (those of Ho et al. 2023)."""
+    batch_sizes: list[int] = [1, 2, 4, 8, 16, 32]
+    """Batch sizes to try (those of Ho et al. 2023)."""
+    trials: int = Field(12, ge=1)
+    """Trials of random and optuna."""
+    early_stopping: bool = True
+    """Stop trials that fall behind after an epoch (ASHA); needs Ray's dashboard, which the job starts."""
+
+
 class RaySettings(Section):
     address: str | None = None
     """A running cluster ("auto" or host:port); without one, RAY_ADDRESS or a new single-node Ray on this machine."""
@@ -333,6 +349,7 @@ class Settings(Section):
     exemplars: ExemplarSettings = ExemplarSettings()
     curation: CurationSettings = CurationSettings()
     students: StudentSettings = StudentSettings()
+    search: SearchSettings = SearchSettings()
     ray: RaySettings = RaySettings()
 
     @model_validator(mode="after")

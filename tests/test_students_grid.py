@@ -135,6 +135,9 @@ def test_a_student_learns_and_its_answers_say_so(tmp_path, tiny_t5):
     assert losses(rows[0])[-1] < losses(rows[0])[0] / 4
     predictions, _ = answer(config, questions, rows)
     assert set(predictions["prediction"].to_pylist()) == {"yes"}
+    readme = Path(rows[0]["checkpoint"], "README.md").read_text()
+    assert "method `vanilla`" in readme
+    assert f"| test | 8 | {100 * pc.mean(predictions['correct'].cast(pa.float64())).as_py():.1f} %" in readme
     gold = dict(zip(questions["question_id"].to_pylist(), questions["answer"].to_pylist(), strict=True))
     assert predictions["correct"].to_pylist() == [gold[i] == "yes" for i in predictions["question_id"].to_pylist()]
     assert predictions["complete"].to_pylist() == predictions["formatted"].to_pylist() == [True] * 8

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +45,15 @@ def train(questions: pa.Table, training: pa.Table, settings: Settings, store: St
     trials, rows = plan(questions, training, settings, store)
     unfinished = [t for t in trials if store.read_text(f"{t.folder}/metrics.json") is None]
     for trial in unfinished:
-        _forget(store, f"{trial.folder}/error.txt")
+        forget(store, f"{trial.folder}/error.txt")
     with progress.stage("students", total=len(trials), unit="trials") as stage:
         stage.update(len(trials) - len(unfinished))
         if unfinished:
             in_process = settings.local or settings.students.workers == 0
-            (_train_here if in_process else _train_on_ray)(unfinished, settings, store, stage)
+            if in_process:
+                train_here(unfinished, store, stage)
+            else:
+                _train_on_ray(unfinished, settings, store, stage)
         rows += [_row(trial, store) for trial in trials]
         failed = sum(r["error"] != "" for r in rows)
         kept = len(trials) - len(unfinished)
@@ -174,7 +178,7 @@ def _untrainable(trial: Trial, training: pa.Table) -> str:
     )
 
 
-def _train_here(trials: list[Trial], settings: Settings, store: Store, stage: Stage) -> None:
+def train_here(trials: list[Trial], store: Store, stage: Stage) -> None:
     """One after another in this process, through Ray Train's local mode: breakpoints work, Ray is not started."""
     import ray.train
     from ray.train.torch import TorchTrainer
@@ -193,18 +197,43 @@ def _train_here(trials: list[Trial], settings: Settings, store: Store, stage: St
 
 
 def _train_on_ray(trials: list[Trial], settings: Settings, store: Store, stage: Stage) -> None:
-    """Tune schedules the trials, each a driver around one TorchTrainer."""
     from ray import tune
 
-    students = settings.students
+    space = {"index": tune.grid_search(list(range(len(trials))))}
+    schedule(partial(_nth, trials), space, settings, store, stage)
+    for trial in trials:
+        if store.read_text(f"{trial.folder}/metrics.json") is not None:
+            forget(store, f"{trial.folder}/ray")
+
+
+def _nth(trials: list[Trial], config: dict[str, Any]) -> Trial:
+    return trials[config["index"]]
+
+
+def schedule(
+    make: Callable[[dict[str, Any]], Trial],
+    space: dict[str, Any],
+    settings: Settings,
+    store: Store,
+    stage: Stage,
+    **how: Any,
+) -> None:
+    """Let Tune run the trials that `make` makes of points in `space`, each a driver around one TorchTrainer.
+
+    At most as many at once as fit: trials that wait for each other's resources would wait for ever. `how` goes to
+    TuneConfig (metric, scheduler, search_alg, num_samples).
+    """
+    from ray import tune
+
     cpus, at_once = resources(settings)
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # within the first epoch there is no metric yet
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints a table even where verbose is 0
-    trainable = tune.with_parameters(_drive, trials=trials, cpus=cpus, own=_own_machine(settings))
+    trainable = tune.with_parameters(_drive, make=make, cpus=cpus, own=_own_machine(settings))
     tuner = tune.Tuner(
         tune.with_resources(trainable, DRIVER),
-        param_space={"index": tune.grid_search(list(range(len(trials))))},
-        tune_config=tune.TuneConfig(max_concurrent_trials=min(at_once, students.concurrent_trials)),
+        param_space=space,
+        tune_config=tune.TuneConfig(max_concurrent_trials=min(at_once, settings.students.concurrent_trials), **how),
         run_config=tune.RunConfig(
             name=".tune", storage_path=_uri(store, "students"), verbose=0, callbacks=[_callback(stage)]
         ),
@@ -212,13 +241,10 @@ def _train_on_ray(trials: list[Trial], settings: Settings, store: Store, stage: 
     try:
         tuner.fit()
     finally:
-        _forget(store, "students/.tune")
-    for trial in trials:
-        if store.read_text(f"{trial.folder}/metrics.json") is not None:
-            _forget(store, f"{trial.folder}/ray")
+        forget(store, "students/.tune")
 
 
-def _drive(config: dict[str, Any], trials: list[Trial], cpus: float, own: bool) -> None:
+def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], cpus: float, own: bool) -> None:
     """One Tune trial: a TorchTrainer of `students.workers` workers; its failure becomes the trial's `error.txt`."""
     import ray.train
     from ray.train.torch import TorchTrainer
@@ -227,7 +253,7 @@ def _drive(config: dict[str, Any], trials: list[Trial], cpus: float, own: bool) 
 
     from raydistill.students.train import fit
 
-    trial = trials[config["index"]]
+    trial = make(config)
     students: StudentSettings = trial.settings
     store = Store(trial.run)
     per_worker = {"CPU": cpus} | ({"GPU": students.gpus_per_worker} if students.gpus_per_worker else {})
@@ -371,7 +397,7 @@ def _uri(store: Store, name: str) -> str:
     return f"{store.path}/{name}"
 
 
-def _forget(store: Store, name: str) -> None:
+def forget(store: Store, name: str) -> None:
     """Delete a file or folder of the run directory, if it is there."""
     path = f"{store.root}/{name}"
     kind = store.fs.get_file_info(path).type

@@ -18,7 +18,7 @@ import torch
 from raydistill.config import Settings, StudentSettings
 from raydistill.progress import Progress
 from raydistill.store import Store, content_hash, fingerprint
-from raydistill.students import judge
+from raydistill.students import card, judge
 from raydistill.students.grid import resources
 from raydistill.students.models import Student, open_student, use_bf16
 from raydistill.tables import PREDICTIONS, QUESTIONS
@@ -49,6 +49,7 @@ def predict(questions: pa.Table, students: pa.Table, settings: Settings, store: 
             if sum(p.num_rows for p in parts[trial]) == asked[trial].num_rows:
                 finished[trial] = pa.concat_tables(parts.pop(trial)).sort_by("question_id")
                 _write(store, trial, keys[trial], finished[trial])
+                card.write(wanted[trial], asked[trial], finished[trial], settings.teacher, store)
             stage.update(stage.done + answered.num_rows)
         stage.finish(
             f"{total:,} questions"

@@ -95,7 +95,7 @@ def _fit(trial: Trial, store: Store, in_process: bool, hear: Callable[[dict[str,
         work = Path(store.root, trial.folder, "work") if in_process and store.is_local else Path(scratch)
         resume = None if in_process else _restore(work)
         resume = resume or (get_last_checkpoint(str(work)) if work.is_dir() else None)
-        report = _Report(trial, student, work, None if in_process else _report_to_ray, hear)
+        report = _Report(trial, student, store, work, None if in_process else _report_to_ray, hear)
         trainer = make_trainer(student, samples, held_out, settings, str(work), trial.seed)
         trainer.add_callback(report)
         report.trainer = trainer
@@ -121,6 +121,7 @@ def _fit(trial: Trial, store: Store, in_process: bool, hear: Callable[[dict[str,
                 "bf16": trainer.args.bf16,
                 "workers": trainer.args.world_size,
             }
+            store.fs.delete_file(f"{store.root}/{trial.folder}/epochs.json")
             store.write_text(f"{trial.folder}/metrics.json", json.dumps(metrics, indent=1))  # last: the trial is done
             shutil.rmtree(work, ignore_errors=True)
 
@@ -247,11 +248,13 @@ class _Report(TrainerCallback):
         self,
         trial: Trial,
         student: Student,
+        store: Store,
         work: Path,
         to_ray: Callable[[dict[str, Any], Path | None], None] | None,
         hear: Callable[[dict[str, Any]], None] | None,
     ) -> None:
-        self.trial, self.student, self.work, self.to_ray, self.hear = trial, student, work, to_ray, hear
+        self.trial, self.student, self.store, self.work = trial, student, store, work
+        self.to_ray, self.hear = to_ray, hear
         self.trainer: Trainer
         self.started = time.monotonic()
         self.losses: list[float] = []
@@ -303,8 +306,12 @@ class _Report(TrainerCallback):
         if args.process_index == 0:
             seconds = self.earlier + time.monotonic() - self.started
             self.work.mkdir(exist_ok=True)
-            (self.work / "history.json").write_text(json.dumps({"epochs": self.history, "seconds": seconds}))
+            told = json.dumps({"epochs": self.history, "seconds": seconds})
+            (self.work / "history.json").write_text(told)  # for a restart, with the weights
+            self.store.write_text(f"{trial.folder}/epochs.json", told)  # for whoever stops the trial early
         control.should_save = state.global_step < state.max_steps  # the last epoch's weights become `model/` at once
+        if not control.should_save:
+            self._report(state, None)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._report(state, self.work)

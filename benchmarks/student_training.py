@@ -1,0 +1,233 @@
+"""How fast a student trains: raydistill beside the stock Trainer, and beside padding to the data set's longest row.
+
+python benchmarks/student_training.py [--student smollm2-135m] [--tasks coin_flip …] [--rows 48] [--ray]
+
+Every contestant does one epoch of the same rows of each task, in turn, on the same weights and the same machine, as a
+trial does: batch 8, AdamW, loss on the completion. Tokens are real ones, padding not counted. "stock" is
+`transformers.Trainer` as a user sets it up (random order, padding to the longest in the batch, logits everywhere), in
+its default float32 and in bf16; "padded" pads to the longest row of the data set, as the code of Ho et al. 2023. The
+share of the peak is useful work (6 × parameters × tokens; the output layer counts for target tokens only) against this
+machine's own matrix multiplication. `--ray` adds the same training as one worker of Ray Train, start-up not counted.
+
+The last line is JSON: {"vs_trainer", "vs_trainer_bf16", "vs_pad_to_longest", "of_gemm_peak", "ray_overhead"}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from student_data import GENERATED, load
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from raydistill.config import StudentSettings
+from raydistill.students import models, text, train
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--student", default=models.EMBEDDED)
+    parser.add_argument("--tasks", nargs="+", default=GENERATED)
+    parser.add_argument("--rows", type=int, default=48)
+    parser.add_argument("--only", nargs="*", help="just these contestants")
+    parser.add_argument("--ray", action="store_true", help="also inside Ray Train")
+    args = parser.parse_args()
+    questions, texts = load(args.tasks, args.rows)
+    student = models.open_student(models.locate(args.student))
+    samples = {task: encode(rows, task, student) for task, rows in texts.items()}
+    real = sum(len(s.prompt) + len(s.target) for rows in samples.values() for s in rows)
+    targets = sum(len(s.target) for rows in samples.values() for s in rows)
+    peak = gemm_peak(torch.bfloat16 if models.use_bf16("auto") else torch.float32)
+    body, head = sizes(student)
+    work = 6 * (body * real + head * targets)
+    print(f"{len(args.tasks) * args.rows} rows, {real:,} tokens ({targets:,} targets); peak {peak / 1e9:.0f} GFLOP/s")
+    contestants: dict[str, Callable[[models.Student, list[text.Sample]], Trainer]] = {
+        "raydistill": ours,
+        "stock": partial(stock, bf16=False, longest=False),
+        "stock bf16": partial(stock, bf16=True, longest=False),
+        "padded": partial(stock, bf16=False, longest=True),
+        "padded bf16": partial(stock, bf16=True, longest=True),
+    }
+    seconds: dict[str, float] = {}
+    print(f"{'':<14}{'seconds':>9}{'tokens/s':>10}{'rows/s':>8}{'of peak':>9}")
+    for name, make in contestants.items():
+        if args.only and name not in args.only:
+            continue
+        seconds[name] = sum(timed(make, student, rows) for rows in samples.values())
+        show(name, seconds[name], real, len(args.tasks) * args.rows, work / peak)
+    if args.ray:
+        seconds["in Ray Train"] = sum(in_ray(args.student, task, rows, questions) for task, rows in texts.items())
+        show("in Ray Train", seconds["in Ray Train"], real, len(args.tasks) * args.rows, work / peak)
+
+    def ratio(name: str) -> float | None:
+        return round(seconds[name] / seconds["raydistill"], 2) if name in seconds else None
+
+    in_worker = seconds.get("in Ray Train")
+    print(
+        json.dumps(
+            {
+                "vs_trainer": ratio("stock"),
+                "vs_trainer_bf16": ratio("stock bf16"),
+                "vs_pad_to_longest": ratio("padded"),
+                "of_gemm_peak": round(work / peak / seconds["raydistill"], 2),
+                "ray_overhead": round(in_worker / seconds["raydistill"] - 1, 3) if in_worker else None,
+            }
+        )
+    )
+
+
+def show(name: str, seconds: float, tokens: int, rows: int, ideal: float) -> None:
+    print(
+        f"{name:<14}{seconds:>9.1f}{tokens / seconds:>10.0f}{rows / seconds:>8.2f}{ideal / seconds:>9.0%}", flush=True
+    )
+
+
+def timed(
+    make: Callable[[models.Student, list[text.Sample]], Trainer], student: models.Student, rows: list[text.Sample]
+) -> float:
+    """Seconds of one epoch from the student's own weights, which stay as they are; a first step warms up."""
+    warm = student._replace(model=copy.deepcopy(student.model))
+    trainer = make(warm, rows)
+    trainer.args.max_steps = 1
+    trainer.train()
+    fresh = student._replace(model=copy.deepcopy(student.model))
+    trainer = make(fresh, rows)
+    started = time.perf_counter()
+    trainer.train()
+    return time.perf_counter() - started
+
+
+SETTINGS = StudentSettings(epochs=1, learning_rate=1e-5)
+
+
+def encode(rows: pa.Table, task: str, student: models.Student) -> list[text.Sample]:
+    empty = rows.slice(0, 0)
+    return train.encode(rows, student, trial("", task, rows, empty, empty, "benchmark"))
+
+
+def trial(student: str, task: str, rows: pa.Table, empty: pa.Table, questions: pa.Table, run: str) -> train.Trial:
+    return train.Trial(
+        trial=f"benchmark-{task}",
+        task=task,
+        method="fine_tune_cot",
+        degree=1,
+        student=student,
+        location=models.locate(student) if student else "",
+        seed=0,
+        settings=SETTINGS,
+        run=run,
+        rows=rows,
+        held_out=empty,
+        validation=questions,
+        test=questions,
+    )
+
+
+def ours(student: models.Student, rows: list[text.Sample]) -> Trainer:
+    return train.make_trainer(student, rows, [], SETTINGS, scratch(), seed=0)
+
+
+def stock(student: models.Student, rows: list[text.Sample], *, bf16: bool, longest: bool) -> Trainer:
+    """What a user writes: examples with labels, a padding collator, `Trainer`."""
+    pad = student.tokenizer.pad_token_id
+    examples = [example(s, student.seq2seq) for s in rows]
+    width = {key: max(len(e[key]) for e in examples) for key in ("input_ids", "labels")} if longest else None
+    arguments = TrainingArguments(
+        output_dir=scratch(),
+        num_train_epochs=1,
+        learning_rate=SETTINGS.learning_rate,
+        lr_scheduler_type="constant",
+        per_device_train_batch_size=SETTINGS.batch_size,
+        bf16=bf16,
+        use_cpu=not torch.cuda.is_available(),
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
+    trainer = Trainer(
+        model=student.model,
+        args=arguments,
+        train_dataset=examples,  # type: ignore[arg-type]
+        data_collator=partial(pad_batch, pad=pad, width=width),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def example(sample: text.Sample, seq2seq: bool) -> dict[str, list[int]]:
+    if seq2seq:
+        return {"input_ids": sample.prompt, "labels": sample.target}
+    return {"input_ids": sample.prompt + sample.target, "labels": [-100] * len(sample.prompt) + sample.target}
+
+
+def pad_batch(examples: Sequence[dict[str, list[int]]], pad: int, width: dict[str, int] | None) -> dict[str, Any]:
+    batch: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "labels": []}
+    ids = width["input_ids"] if width else max(len(e["input_ids"]) for e in examples)
+    labels = width["labels"] if width else max(len(e["labels"]) for e in examples)
+    for e in examples:
+        spare = ids - len(e["input_ids"])
+        batch["input_ids"].append(e["input_ids"] + [pad] * spare)
+        batch["attention_mask"].append([1] * len(e["input_ids"]) + [0] * spare)
+        batch["labels"].append(e["labels"] + [-100] * (labels - len(e["labels"])))
+    return {name: torch.tensor(rows) for name, rows in batch.items()}
+
+
+def in_ray(student: str, task: str, rows: pa.Table, questions: pa.Table) -> float:
+    """Seconds of the same epoch in a Ray Train worker with all cores, as its own clock says."""
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    from raydistill import cluster
+    from raydistill.config import RaySettings
+
+    cluster.connect(RaySettings())
+    run = scratch()
+    config = {"trial": trial(student, task, rows, rows.slice(0, 0), questions.slice(0, 0), run)}
+    TorchTrainer(
+        train.fit,
+        train_loop_config=config,
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=1, resources_per_worker={"CPU": ray.cluster_resources()["CPU"]}
+        ),
+        run_config=ray.train.RunConfig(name="benchmark", storage_path=run),
+    ).fit()
+    return json.loads(Path(run, "students", f"benchmark-{task}", "metrics.json").read_text())["train_seconds"]
+
+
+def gemm_peak(dtype: torch.dtype, n: int = 2048) -> float:
+    """Floating-point operations per second of the best of some matrix multiplications."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(12):
+        started = time.perf_counter()
+        torch.mm(a, b).sum().item()
+        best = min(best, time.perf_counter() - started)
+    return 2 * n**3 / best
+
+
+def sizes(student: models.Student) -> tuple[int, int]:
+    """Parameters that work on every token, and those of the output layer."""
+    head = student.model.get_output_embeddings().weight.numel()
+    embeddings = {id(m.weight) for m in student.model.modules() if isinstance(m, torch.nn.Embedding)}
+    output = id(student.model.get_output_embeddings().weight)
+    body = sum(p.numel() for p in student.model.parameters() if id(p) not in embeddings and id(p) != output)
+    return body, head
+
+
+def scratch() -> str:
+    return tempfile.mkdtemp(prefix="raydistill-benchmark-")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The model card in a student's folder: what it is, what it was taught, how to ask it, how well it answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raydistill.config import TeacherSettings
+from raydistill.store import Store
+from raydistill.students.text import MARK, mark_of, prompt
+
+
+def write(
+    student: dict[str, Any], questions: pa.Table, predictions: pa.Table, teacher: TeacherSettings, store: Store
+) -> None:
+    """Put README.md into the folder of a STUDENTS row that this run trained, judged on its PREDICTIONS."""
+    folder = f"students/{student['trial']}/model"
+    config = store.read_text(f"{folder}/config.json")
+    if student["method"] == "untrained" or config is None:
+        return
+    seq2seq = json.loads(config).get("is_encoder_decoder", False)
+    source = {"api": f"{teacher.model} at {teacher.base_url}", "local": teacher.local.gguf or "SmolLM2-135M-Instruct"}
+    label = source.get(teacher.kind, "the simulated teacher (a program, no model)")
+    text = _card(student, questions, predictions, seq2seq=seq2seq, teacher=f"{label}{_cost(student['task'], store)}")
+    store.write_text(f"{folder}/README.md", text)
+
+
+def _cost(task: str, store: Store) -> str:
+    """What the teacher's answers on the task cost, where that is known."""
+    if store.manifest("ledger") is None:
+        return ""
+    spent = store.read("ledger").filter(pc.field("task") == task)
+    usd, calls = pc.sum(spent["usd"]).as_py(), pc.sum(spent["calls"]).as_py()
+    return f", {calls:,} calls" + (f", ${usd:,.2f}" if usd else "") if calls else ""
+
+
+def _card(student: dict[str, Any], questions: pa.Table, predictions: pa.Table, *, seq2seq: bool, teacher: str) -> str:
+    question = questions["question"][0].as_py() if questions.num_rows else "{question}"
+    asked = prompt(question, seq2seq=seq2seq)
+    kind = "AutoModelForSeq2SeqLM" if seq2seq else "AutoModelForCausalLM"
+    thinks = mark_of(student["method"]) != ""
+    answer = f"its reasoning, then `{MARK}` and the answer" if thinks else "the answer alone"
+    scores = "\n".join(
+        f"| {split} | {part.num_rows} | {_share(part, 'correct')} | {_share(part, 'baseline_correct')} | "
+        f"{_share(part, 'formatted')} | {_share(part, 'complete')} |"
+        for split in sorted(set(predictions["split"].to_pylist()))
+        for part in [predictions.filter(pc.field("split") == split)]
+    )
+    return f"""---
+library_name: transformers
+pipeline_tag: {"text2text-generation" if seq2seq else "text-generation"}
+base_model: {student["student"]}
+tags: [raydistill, distillation, chain-of-thought]
+---
+# {student["student"]} taught {student["task"]} ({student["method"]}, D={student["degree"]}, seed {student["seed"]})
+
+Trained by raydistill on {student["train_rows"]} texts of the task {student["task"]}; method `{student["method"]}`;
+teacher: {teacher}. {student["steps"]} steps, {student["train_tokens"]:,} tokens, {student["train_seconds"]:.0f} s.
+
+## How to ask it
+It writes {answer}. Prompt, exactly:
+
+```python
+from transformers import {kind}, AutoTokenizer
+model, tokenizer = {kind}.from_pretrained("."), AutoTokenizer.from_pretrained(".")
+prompt = {asked!r}
+out = model.generate(**tokenizer(prompt, return_tensors="pt"), do_sample=False, max_new_tokens=256)
+```
+
+## How well it answers
+| questions | n | accuracy | accuracy, published judge | has the mark | ended by itself |
+|---|---|---|---|---|---|
+{scores}
+
+Settings: `{student["settings"]}`
+"""
+
+
+def _share(table: pa.Table, column: str) -> str:
+    return f"{100 * pc.mean(table[column].cast(pa.float64())).as_py():.1f} %"
