@@ -190,6 +190,13 @@ def test_a_budget_stops_before_it_is_exceeded_and_the_run_goes_on_with_a_larger_
 
 
 @pytest.mark.usefixtures("local_ray")
+def test_nothing_to_ask_is_an_empty_table(server: simulated.Teacher, tmp_path: Path) -> None:
+    samples = run("zero_shot", asks(0), settings_for(server, tmp_path))
+    assert samples.schema.equals(SAMPLES)
+    assert samples.num_rows == server.stats()["requests"] == 0
+
+
+@pytest.mark.usefixtures("local_ray")
 def test_duplicate_questions_and_nested_degrees_are_bought_once(server: simulated.Teacher, tmp_path: Path) -> None:
     server.script([{"call": "rationale", "text": [f" r{i}" for i in range(4)], "delay_s": 0.1}, {"text": " 5"}])
     table = pa.concat_tables(

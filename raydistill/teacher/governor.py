@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SAFETY = 0.98  # of a stated limit: clocks and networks jitter, and a refused call costs more than the 2 %
-BEAT_S, SHORTEST_BEAT_S = 0.1, 0.02
+BEAT_S, SHORTEST_BEAT_S = 0.1, 0.03
 CHUNK = 128  # most tickets in one grant
 SILENT_S = 10.0  # an actor that says nothing for so long is dead: its calls in flight no longer count
 RECOVER_S = 30.0  # from the floor back to the ceiling
@@ -334,7 +334,7 @@ class Permits:
             report, self._report = self._report, Report(self.actor)
             report.in_flight, report.waiting = self._in_flight, len(self._queue)
             if not self._unlimited:
-                ahead = max(0, self._slots + self._slots // 4 + 2 - self._in_flight - self._tickets)
+                ahead = max(0, self._slots + self._slots // 2 + 8 - self._in_flight - self._tickets)
                 wanting = itertools.islice(self._queue, self._tickets, self._tickets + min(CHUNK, ahead))
                 report.wants = [(waiting.tokens, waiting.usd) for waiting in wanting]
             try:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 512
 BLOCKS_AT_ONCE = 4  # per actor
 POLL_S = 0.3
+RELEASE_S = 1.5
 DRAIN_S = 60.0  # longest wait for calls in flight after Ctrl-C
 _OUT = pa.schema([*SAMPLES, ("ledger", pa.list_(ledgers.CALL))])
 _ORDER = ("task", "method", "degree", "question_id", "sample_index")
@@ -73,7 +74,7 @@ def ask(
         samples = table.select(SAMPLES.names)
         book = ledgers.ledger(stage, samples, table["ledger"].to_pylist())
         store.write(f"ledger_{stage}", book, session)
-        compaction.compact(folder)
+        _compact(folder)
         _check_failures(stage, samples, asks.num_rows, teacher)
         shown.finish(_sentence(book, samples))
     return samples.replace_schema_metadata(None)
@@ -107,6 +108,15 @@ def _ask_online(
     return pa.concat_tables([_OUT.empty_table(), *outcome])
 
 
+def _compact(folder: journal.Folder) -> None:
+    """Compact once the actors have let go of their segments; what they still hold is compacted by the next stage."""
+    deadline = time.monotonic() + RELEASE_S
+    compaction.compact(folder)
+    while any(name.startswith("segment-") for name in folder.names()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+        compaction.compact(folder)
+
+
 def journal_folder(settings: Settings) -> journal.Folder:
     """The run's journal, or the shared one that `teacher.journal` names."""
     return journal.Folder(settings.teacher.journal or f"{settings.run_path}/journal")
@@ -125,7 +135,7 @@ class Asker:
     async def __call__(self, block: pa.Table) -> pa.Table:
         if self.caller is None:
             self.caller = self._make()
-        if block.num_rows == 0:
+        if block.num_rows == 0:  # a stage without questions
             return _OUT.empty_table()
         if await self.governor.begin.remote(block["block"][0].as_py()):
             self.reader.refresh()  # an actor that died had begun this block
@@ -179,14 +189,14 @@ def _run_blocks(
     import ray.data
 
     try:
-        blocks = ray.data.from_arrow(_blocks(asks, settings.teacher.actors))
-        found = blocks.map_batches(
+        blocks = _blocks(asks, settings.teacher.actors)
+        found = ray.data.from_arrow(blocks).map_batches(
             Asker,
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=0.1,
             compute=ray.data.ActorPoolStrategy(
-                size=settings.teacher.actors,
+                size=min(settings.teacher.actors, len(blocks)),
                 max_concurrent_calls_per_actor=BLOCKS_AT_ONCE,
                 max_tasks_in_flight_per_actor=BLOCKS_AT_ONCE,
             ),
@@ -217,10 +227,10 @@ def _blocks(asks: pa.Table, actors: int) -> list[pa.Table]:
     start = 0
     for end in ends:
         if end - start >= size or end == len(order):
-            rows = asks.take(order[start:end])
+            rows = asks.take(pa.array(order[start:end], pa.int64()))
             blocks.append(rows.append_column("block", pa.array([len(blocks)] * rows.num_rows, pa.int64())))
             start = end
-    return [block for block in blocks if block.num_rows] or [asks.append_column("block", pa.array([], pa.int64()))]
+    return blocks
 
 
 def _limits(teacher: TeacherSettings, folder: journal.Folder, run: str) -> Limits:
