@@ -8,6 +8,16 @@ import torch
 from raydistill.students import models
 from raydistill.students.generate import generate
 
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Tiny models: more threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 PROMPTS = [
     "A coin is heads up.",
     "Anna flips the coin. Ben does not flip the coin. Is the coin still heads up? " * 3,

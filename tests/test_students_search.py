@@ -1,0 +1,100 @@
+"""The search: points, what a killed one keeps, ASHA and Optuna on a real local Ray with its dashboard."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_students_grid import settings, tables
+
+from raydistill.config import SearchSettings
+from raydistill.errors import SettingsError
+from raydistill.progress import Progress
+from raydistill.store import Store
+from raydistill.students import search
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def tuned(config, **how):
+    students = config.students.model_copy(update={"select": "validation", "validation_share": 0.25, "seeds": [0, 1]})
+    return config.model_copy(update={"students": students, "search": SearchSettings(**how)})
+
+
+def run(config, methods=("vanilla",)):
+    questions, training = tables(methods=methods)
+    return search.search(questions, training, config, Store(config.run_path), Progress(io.StringIO()))
+
+
+def test_points_of_grid_and_random():
+    grid = search.points(SearchSettings(learning_rates=[1e-4, 1e-3], batch_sizes=[2, 8]))
+    assert [(p["learning_rate"], p["batch_size"]) for p in grid] == [(1e-4, 2), (1e-4, 8), (1e-3, 2), (1e-3, 8)]
+    random = search.points(SearchSettings(algorithm="random", trials=40))
+    assert random == search.points(SearchSettings(algorithm="random", trials=40))
+    assert random[:7] == search.points(SearchSettings(algorithm="random", trials=7))  # more trials keep the first
+    assert all(1e-5 <= p["learning_rate"] <= 3e-3 for p in random)
+    assert len({p["batch_size"] for p in random}) > 2
+
+
+def test_the_best_point_comes_first_and_finished_ones_are_kept(tmp_path, tiny_t5):
+    """A rate that cannot learn comes last; a larger search trains only what is new."""
+    config = settings(tmp_path, tiny_t5, methods=["vanilla"], epochs=4)
+    small = tuned(config, learning_rates=[1e-12, 1e-2], batch_sizes=[4])
+    found = run(small)
+    assert found[0]["validation_loss"] < found[1]["validation_loss"]
+    written = {p: p.stat().st_mtime_ns for p in Path(tmp_path, "students").glob("*/metrics.json")}
+    assert len(written) == 2  # the first seed only
+    more = run(tuned(config, learning_rates=[1e-12, 1e-2], batch_sizes=[4, 8]))
+    assert len(more) == 4
+    assert all(p.stat().st_mtime_ns == then for p, then in written.items())
+    assert {r["trial"] for r in found} < {r["trial"] for r in more}
+
+
+def test_failures_of_points_are_rows(tmp_path, tiny_gpt2):
+    found = run(tuned(settings(tmp_path, tiny_gpt2, methods=["vanilla"]), learning_rates=[1e30, 1e-3], batch_sizes=[8]))
+    assert [r["error"] == "" for r in found] == [True, False]
+    assert "students.learning_rate" in found[1]["error"]
+
+
+def test_a_search_needs_validation_questions(tmp_path, tiny_gpt2):
+    with pytest.raises(SettingsError, match="validation"):
+        run(settings(tmp_path, tiny_gpt2))
+
+
+def test_early_stopping_without_a_dashboard_is_refused_not_hung(local_ray, tmp_path, tiny_gpt2):
+    config = settings(tmp_path, tiny_gpt2, local=False, methods=["vanilla"])
+    with pytest.raises(SettingsError, match=r"ray\.dashboard"):
+        run(tuned(config, learning_rates=[1e-3], batch_sizes=[8]))
+
+
+@pytest.mark.slow
+def test_the_job_searches_with_asha(tmp_path, tiny_gpt2):
+    """The command itself, in a Ray of its own with a dashboard: early stopping ends and leaves nothing hanging."""
+    config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], epochs=3)
+    questions, training = tables(methods=("vanilla",))
+    store = Store(config.run_path)
+    store.write("questions", questions, "test")
+    store.write("training", training, "test")
+    command = [sys.executable, str(ROOT / "jobs" / "tune_students.py"), "--run_dir", str(tmp_path)]
+    command += ["--students.models", str(tiny_gpt2), "--students.methods", "vanilla", "--students.epochs", "3"]
+    command += ["--students.validation_share", "0.25", "--students.cpus_per_worker", "1", "--ray.cpus", "2"]
+    command += ["--students.concurrent_trials", "2", "--students.untrained", "false"]
+    command += ["--search.learning_rates", "[1.0e-3, 1.0e-2, 1.0e-4]", "--search.batch_sizes", "[8]"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert "students:\n  learning_rate:" in done.stdout
+    assert done.stdout.count("%") == 3
+    again = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert again.stdout == done.stdout
