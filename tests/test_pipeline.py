@@ -184,15 +184,15 @@ def test_a_real_local_llm_behind_llama_cpp(tmp_path, tiny_gpt2):
     from raydistill import cli
 
     overrides = (
-        f"--run_dir {tmp_path / 'run'} --local --questions.limit_train 10 --questions.limit_test 2 --exemplars.k 1 "
+        f"--run_dir {tmp_path / 'run'} --local --questions.limit_train 6 --questions.limit_test 2 --exemplars.k 1 "
         f"--students.models {tiny_gpt2} --students.max_steps 2 --students.max_new_tokens 8 "
-        "--teacher.zero_shot_max_tokens 48 --teacher.few_shot_max_tokens 48 --exemplars.conditions correct_only"
+        "--teacher.zero_shot_max_tokens 32 --teacher.few_shot_max_tokens 32 --exemplars.conditions correct_only"
     )
     settings, _ = cli.parse([str(ROOT / "configs" / "local_llm.yaml"), *overrides.split()], "test")
     pipeline.run(settings)
     store = Store(settings.run_path)
     zero_shot = store.read("zero_shot").to_pylist()
-    assert len(zero_shot) == 12
+    assert len(zero_shot) == 8
     assert all(row["rationale"].strip() and row["completion_tokens"] > 0 for row in zero_shot)
     assert "simulated" not in zero_shot[0]["teacher"].lower()
 
