@@ -24,7 +24,7 @@ from raydistill.errors import BudgetReached, TeacherError, TooManyFailures
 from raydistill.progress import Progress
 from raydistill.store import Store
 from raydistill.tables import LEDGER, SAMPLES
-from raydistill.teacher import estimate, inspect, ledger, simulated, stage
+from raydistill.teacher import compaction, estimate, inspect, journal, ledger, simulated, stage
 from raydistill.teacher.endpoint import open_endpoint
 
 KEY = "sk-stage-0123456789"
@@ -197,6 +197,19 @@ def test_nothing_to_ask_is_an_empty_table(server: simulated.Teacher, tmp_path: P
 
 
 @pytest.mark.usefixtures("local_ray")
+def test_a_journal_that_the_nodes_do_not_share_is_refused(
+    server: simulated.Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_for(server, tmp_path)
+    drivers_own = journal.Folder(str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(stage, "journal_folder", lambda _: drivers_own)  # here; the actors open the run's
+    with pytest.raises(journal.JournalError, match="not the one that the driver opened") as caught:
+        run("zero_shot", asks(5), settings)
+    assert "all nodes share" in caught.value.hint
+    assert server.stats()["requests"] == 0
+
+
+@pytest.mark.usefixtures("local_ray")
 def test_duplicate_questions_and_nested_degrees_are_bought_once(server: simulated.Teacher, tmp_path: Path) -> None:
     server.script([{"call": "rationale", "text": [f" r{i}" for i in range(4)], "delay_s": 0.1}, {"text": " 5"}])
     table = pa.concat_tables(
@@ -327,8 +340,6 @@ def test_ctrl_c_brings_the_calls_in_flight_home(server: simulated.Teacher, tmp_p
     assert child.returncode != 0
     assert "KeyboardInterrupt" in errors
     sent = server.stats()["requests"]
-    from raydistill.teacher import compaction, journal
-
     bought = sum(len(table) for table in compaction.scan(journal.Folder(str(tmp_path / "journal")), ["key"]))
     assert bought == sent == server.stats()["answered"]  # nothing that was sent was lost
 

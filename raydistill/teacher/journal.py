@@ -86,6 +86,7 @@ class Folder:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.id = ""  # tells one journal from another under the same path on another machine
         try:
             self.fs: pafs.FileSystem
             self.root: str
@@ -113,7 +114,7 @@ class Folder:
             try:
                 found = json.loads(text)
                 known = found["format"] == FORMAT
-                version = int(found["version"])
+                version, self.id = int(found["version"]), str(found.get("id", ""))
             except (ValueError, KeyError, TypeError):
                 known, version = False, 0
             if not known:
@@ -132,8 +133,9 @@ class Folder:
                 "Give an empty or new folder with --teacher.journal; nothing was changed.",
             )
         else:
+            self.id = uuid.uuid4().hex
             with self.fs.open_output_stream(marker) as stream:
-                stream.write(json.dumps({"format": FORMAT, "version": VERSION}).encode())
+                stream.write(json.dumps({"format": FORMAT, "version": VERSION, "id": self.id}).encode())
 
 
 def record(

@@ -9,6 +9,7 @@ actors never ask the same thing at once.
 from __future__ import annotations
 
 import asyncio
+import platform
 import threading
 import time
 import uuid
@@ -125,8 +126,11 @@ def journal_folder(settings: Settings) -> journal.Folder:
 class Asker:
     """The Ray Data actor: makes its parts at its first block, inside the event loop that uses them."""
 
-    def __init__(self, stage: str, settings: Settings, endpoint: Endpoint, governor: ActorHandle, session: str) -> None:
+    def __init__(
+        self, stage: str, settings: Settings, endpoint: Endpoint, governor: ActorHandle, session: str, journal_id: str
+    ) -> None:
         self.stage, self.settings, self.endpoint, self.session = stage, settings, endpoint, session
+        self.journal_id = journal_id
         self.governor = governor
         self.folder = journal_folder(settings)
         self.reader = journal.Reader(self.folder)  # on a restart: with all that the dead actor has paid for
@@ -135,6 +139,12 @@ class Asker:
     async def __call__(self, block: pa.Table) -> pa.Table:
         if self.caller is None:
             self.caller = self._make()
+            if self.folder.id != self.journal_id:
+                text = (
+                    f"The journal {self.folder.path} on node {platform.node()} is not the one that the driver opened."
+                )
+                hint = "Give a run directory (or --teacher.journal) that all nodes share: NFS, or a URI such as s3://…"
+                self.caller.permits.give_up("journal", f"{text}\n  {hint}")
         if block.num_rows == 0:  # a stage without questions
             return _OUT.empty_table()
         if await self.governor.begin.remote(block["block"][0].as_py()):
@@ -206,6 +216,7 @@ def _run_blocks(
                 "endpoint": endpoint,
                 "governor": governor,
                 "session": session,
+                "journal_id": journal_folder(settings).id,
             },
         )
         for batch in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
