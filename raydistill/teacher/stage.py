@@ -13,6 +13,7 @@ import platform
 import threading
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -58,6 +59,9 @@ def ask(
         JournalError: the journal is of another format or its storage is full.
         KeyboardInterrupt: after the calls in flight came home (at most `timeout_s`, 60 s).
     """
+    if settings.teacher.journal and "://" not in settings.teacher.journal:
+        absolute = str(Path(settings.teacher.journal).expanduser().resolve())  # Ray's workers have another directory
+        settings = settings.model_copy(update={"teacher": settings.teacher.model_copy(update={"journal": absolute})})
     teacher = settings.teacher
     folder = journal_folder(settings)
     compaction.compact(folder)
@@ -85,6 +89,8 @@ def _ask_online(
     stage: str, asks: pa.Table, settings: Settings, endpoint: Endpoint, limits: Limits, session: str, shown: Stage
 ) -> pa.Table:
     """Run the blocks in a thread, so that this one can show progress and take a Ctrl-C."""
+    from ray.exceptions import RayActorError
+
     governor = _start_governor(limits)
     outcome: list[pa.Table] = []
     failure: list[BaseException] = []
@@ -99,12 +105,18 @@ def _ask_online(
         while work.is_alive():
             work.join(POLL_S)
             _show(shown, governor)
+        told = _show(shown, governor)
     except KeyboardInterrupt:
         _drain(work, governor, shown, settings.teacher)
         raise
+    except RayActorError:
+        work.join(DRAIN_S)  # without a governor the actors send nothing more
+        raise UserError(
+            "The governor (the Ray actor that keeps the limits) has died; the answers so far are kept.",
+            "Give the same command again: it goes on.",
+        ) from None
     if failure:
         raise failure[0]
-    told = _show(shown, governor)
     _raise_stop(told["stop"], told, settings.teacher)
     return pa.concat_tables([_OUT.empty_table(), *outcome])
 
