@@ -40,6 +40,7 @@ def main() -> None:
     if not args.student:
         teach(student, texts)
     student.model.to(torch.bfloat16 if models.use_bf16("auto") else torch.float32)
+    student.model.__dict__.pop("forward", None)  # the Trainer's autocast wrapper
     student.model.config.use_cache = True
     tests = questions.filter(pc.field("split") == "test")
     mixed = tests.take(pc.sort_indices(tests, sort_keys=[("source_row", "ascending")])).slice(0, args.questions)

@@ -306,6 +306,11 @@ class StudentSettings(Section):
     """GPUs per worker; fractions let small students share one."""
     concurrent_trials: int = Field(1, ge=1)
     """Trials that train at once (and students that answer at once)."""
+    checkpoint_after_s: float = Field(300, ge=0)
+    """An epoch's end saves what a restart needs after so many seconds of training (weights and optimiser state, on
+    disk twice for a moment); 0: every epoch."""
+    trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
+    """Where training also logs to (install the package; mlflow and wandb take their address from the environment)."""
     restarts: int = Field(2, ge=0)
     """How often a trial goes on from its last epoch after a worker or a node was lost."""
 

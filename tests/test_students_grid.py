@@ -74,7 +74,14 @@ def tables(tasks=("coin_flip",), methods=("vanilla", "new_fine_tune_cot"), degre
 
 
 def settings(run: Path, *models: Path | str, local: bool = True, **students) -> Settings:
-    chosen = {"epochs": 2, "learning_rate": 1e-3, "precision": "fp32", "max_new_tokens": 12, "untrained": False}
+    chosen = {
+        "epochs": 2,
+        "learning_rate": 1e-3,
+        "precision": "fp32",
+        "max_new_tokens": 12,
+        "untrained": False,
+        "checkpoint_after_s": 0,
+    }
     return Settings(run_dir=str(run), local=local, students=chosen | {"models": [str(m) for m in models]} | students)
 
 
@@ -336,3 +343,21 @@ def test_too_few_cpus_are_named_at_once(local_ray, tmp_path, tiny_gpt2):
     config = settings(tmp_path, tiny_gpt2, local=False, workers=3, cpus_per_worker=1)
     with pytest.raises(SettingsError, match=r"students\.workers 3 × students\.cpus_per_worker 1"):
         train(config, questions, training)
+
+
+def test_lora_students_are_plain_folders(tmp_path, tiny_gpt2, tiny_t5):
+    pytest.importorskip("peft")
+    questions, training = tables(methods=("vanilla",))
+    config = settings(
+        tmp_path, tiny_gpt2, tiny_t5, methods=["vanilla"], lora_rank=4, learning_rate=1e-2, epochs=4,
+        validation_share=0.25, select="validation",
+    )  # fmt: skip
+    rows, _ = train(config, questions, training)
+    for row, base, kind in zip(rows, (tiny_gpt2, tiny_t5), (AutoModelForCausalLM, AutoModelForSeq2SeqLM), strict=True):
+        assert row["error"] == ""
+        assert losses(row)[-1] < losses(row)[0]
+        taught, before = (kind.from_pretrained(folder).state_dict() for folder in (row["checkpoint"], base))
+        assert taught.keys() == before.keys()
+        changed = {name for name in before if not torch.equal(before[name], taught[name])}
+        assert changed
+        assert not any("norm" in n or "ln_" in n or "wte" in n or "shared" in n for n in changed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import traceback
 from collections.abc import Callable
 from functools import partial
 from random import Random
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 # Settings that say which trials there are, where they run or how they are judged, but not what one learns.
 _NOT_LEARNED = {
     *("models", "methods", "degrees", "seeds", "untrained", "concurrent_trials", "cpus_per_worker", "gpus_per_worker"),
-    *("restarts", "workers", "max_new_tokens", "answer_tokens", "generation_batch"),
+    *("restarts", "workers", "max_new_tokens", "answer_tokens", "generation_batch", "checkpoint_after_s", "trackers"),
 }
 DRIVER = {"node:__internal_head__": 0.001}  # a trial's driver only waits: on the head node, without a CPU
 
@@ -45,7 +46,8 @@ def train(questions: pa.Table, training: pa.Table, settings: Settings, store: St
     trials, rows = plan(questions, training, settings, store)
     unfinished = [t for t in trials if store.read_text(f"{t.folder}/metrics.json") is None]
     for trial in unfinished:
-        forget(store, f"{trial.folder}/error.txt")
+        for name in ("error.txt", "traceback.txt"):
+            forget(store, f"{trial.folder}/{name}")
     with progress.stage("students", total=len(trials), unit="trials") as stage:
         stage.update(len(trials) - len(unfinished))
         if unfinished:
@@ -191,8 +193,9 @@ def train_here(trials: list[Trial], store: Store, stage: Stage) -> None:
         config = {"trial": trial, "in_process": True, "hear": _show(stage)}
         try:
             TorchTrainer(fit, train_loop_config=config, scaling_config=ray.train.ScalingConfig(num_workers=0)).fit()
-        except (RuntimeError, ValueError, OSError, MemoryError) as error:  # this trial's own failure; others go on
+        except Exception as error:  # this trial's own failure; others go on
             store.write_text(f"{trial.folder}/error.txt", f"{type(error).__name__}: {error}")
+            store.write_text(f"{trial.folder}/traceback.txt", traceback.format_exc())
         stage.update(stage.done + 1)
 
 
@@ -240,7 +243,7 @@ def schedule(
     )
     try:
         tuner.fit()
-    finally:
+    finally:  # what is finished, and what is to be gone on with, lies in the trials' own folders
         forget(store, "students/.tune")
 
 
@@ -276,6 +279,7 @@ def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], cpus
         trainer.fit()
     except ray.train.TrainingFailedError as error:
         store.write_text(f"{trial.folder}/error.txt", _cause(error))
+        store.write_text(f"{trial.folder}/traceback.txt", str(error))
 
 
 def _cause(error: Any) -> str:

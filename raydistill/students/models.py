@@ -131,8 +131,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def accepts(model: Any, argument: str) -> bool:
-    """True where the model's `forward` takes `argument`."""
-    return argument in inspect.signature(model.forward).parameters
+    """True where the model's `forward` takes `argument` (that of the model under LoRA adapters)."""
+    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return argument in inspect.signature(type(model).forward).parameters
 
 
 def use_bf16(precision: str) -> bool:

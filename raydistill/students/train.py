@@ -59,6 +59,11 @@ class Trial:
     """QUESTIONS to judge every epoch on; empty unless `evaluate_every_epoch`."""
 
     @property
+    def label(self) -> str:
+        """For trackers."""
+        return f"{self.student} {self.task} {self.method} D={self.degree} seed={self.seed}"
+
+    @property
     def folder(self) -> str:
         """Relative to the run's directory."""
         return f"students/{self.trial}"
@@ -86,8 +91,12 @@ def _fit(trial: Trial, store: Store, in_process: bool, hear: Callable[[dict[str,
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32, as in Ho et al. 2023
     settings = trial.settings
+    if store.is_local:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = f"{store.root}/{trial.folder}/tensorboard"
     torch.manual_seed(trial.seed)
     student = open_student(trial.location)
+    if settings.lora_rank:
+        student = _with_lora(student, settings.lora_rank)
     samples = encode(trial.rows, student, trial)
     held_out = encode(trial.held_out, student, trial)
     with tempfile.TemporaryDirectory(prefix="raydistill-") as scratch:
@@ -96,21 +105,17 @@ def _fit(trial: Trial, store: Store, in_process: bool, hear: Callable[[dict[str,
         resume = None if in_process else _restore(work)
         resume = resume or (get_last_checkpoint(str(work)) if work.is_dir() else None)
         report = _Report(trial, student, store, work, None if in_process else _report_to_ray, hear)
-        trainer = make_trainer(student, samples, held_out, settings, str(work), trial.seed)
+        trainer = make_trainer(student, samples, held_out, settings, str(work), trial.seed, trial.label)
         trainer.add_callback(report)
         report.trainer = trainer
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=resume)
         seconds = time.monotonic() - started
-        best = work / "best"
-        if settings.select != "last" and best.is_dir():
-            student.model.load_state_dict(open_student(str(best)).model.state_dict())
         if trainer.is_world_process_zero():
-            student.model.config.use_cache = True
-            out = work / "model"
-            student.model.save_pretrained(out)
-            student.tokenizer.save_pretrained(out)
-            publish(out, store, f"{trial.folder}/model")
+            best = work / "best"
+            if settings.select == "last" or not best.is_dir():
+                _save(student, best)
+            publish(best, store, f"{trial.folder}/model")
             metrics = {
                 "epochs": report.history,
                 "steps": trainer.state.global_step,
@@ -164,6 +169,7 @@ def make_trainer(
     settings: StudentSettings,
     output_dir: str,
     seed: int,
+    run_name: str = "student",
 ) -> Trainer:
     """A Trainer that buckets by length and computes the loss on target tokens only (mean over the step's targets)."""
     model = student.model
@@ -196,7 +202,9 @@ def make_trainer(
         prediction_loss_only=True,
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,
-        report_to=[],
+        report_to=list(settings.trackers),
+        run_name=run_name,
+        label_names=["labels"],
         disable_tqdm=True,
     )
     if settings.gradient_checkpointing:
@@ -256,7 +264,7 @@ class _Report(TrainerCallback):
         self.trial, self.student, self.store, self.work = trial, student, store, work
         self.to_ray, self.hear = to_ray, hear
         self.trainer: Trainer
-        self.started = time.monotonic()
+        self.started = self.saved = time.monotonic()
         self.losses: list[float] = []
         state = work / "history.json"
         saved: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {}
@@ -294,14 +302,14 @@ class _Report(TrainerCallback):
         if trial.held_out.num_rows:
             entry["validation_loss"] = self.trainer.evaluate()["eval_loss"]
         if trial.test.num_rows or (trial.validation.num_rows and settings.select == "validation"):
-            copied = _for_generation(self.student, args.bf16)
+            # In the numbers that `predict` will use; training goes on with the original.
+            copied = self.student._replace(model=_copy(self.student, torch.bfloat16 if args.bf16 else torch.float32))
             entry["validation_accuracy"] = self._accuracy(copied, trial.validation)
             entry["test_accuracy"] = self._accuracy(copied, trial.test)
         self.losses = []
         key = {"validation": "validation_accuracy", "best_on_test": "test_accuracy"}.get(settings.select)
         if key and all(entry[key] > e[key] for e in self.history) and args.process_index == 0:
-            self.student.model.save_pretrained(self.work / "best")
-            self.student.tokenizer.save_pretrained(self.work / "best")
+            _save(self.student._replace(model=_copy(self.student, torch.float32)), self.work / "best")
         self.history.append(entry)
         if args.process_index == 0:
             seconds = self.earlier + time.monotonic() - self.started
@@ -309,12 +317,23 @@ class _Report(TrainerCallback):
             told = json.dumps({"epochs": self.history, "seconds": seconds})
             (self.work / "history.json").write_text(told)  # for a restart, with the weights
             self.store.write_text(f"{trial.folder}/epochs.json", told)  # for whoever stops the trial early
-        control.should_save = state.global_step < state.max_steps  # the last epoch's weights become `model/` at once
+        # The last epoch's weights become `model/` at once.
+        control.should_save = state.global_step < state.max_steps and self._save_is_due()
         if not control.should_save:
             self._report(state, None)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._report(state, self.work)
+
+    def _save_is_due(self) -> bool:
+        """The first worker's clock decides for all: every worker must save, or none."""
+        due = torch.tensor(time.monotonic() - self.saved >= self.trial.settings.checkpoint_after_s)
+        if _world() > 1:
+            due = due.to(self.trainer.args.device)
+            torch.distributed.broadcast(due, 0)
+        if due:
+            self.saved = time.monotonic()
+        return bool(due)
 
     def _report(self, state: Any, checkpoint: Path | None) -> None:
         metrics = {
@@ -345,11 +364,31 @@ class _Report(TrainerCallback):
         return right / questions.num_rows
 
 
-def _for_generation(student: Student, bf16: bool) -> Student:
-    """A copy in the numbers that `predict` will use; training goes on with the original."""
-    copied = copy.deepcopy(student.model).to(torch.bfloat16 if bf16 else torch.float32)
-    copied.config.use_cache = True
-    return student._replace(model=copied)
+def _copy(student: Student, dtype: torch.dtype) -> Any:
+    """The model as it stands in the middle of training, LoRA merged."""
+    copied = copy.deepcopy(student.model)
+    copied.__dict__.pop("forward", None)  # accelerate's autocast and its widening of all outputs to float32
+    return (copied.merge_and_unload() if hasattr(copied, "merge_and_unload") else copied).to(dtype)
+
+
+def _save(student: Student, folder: Path) -> None:
+    """A folder that `from_pretrained` opens; ends the student's training."""
+    model = student.model
+    model = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    model.config.use_cache = True
+    model.save_pretrained(folder)
+    student.tokenizer.save_pretrained(folder)
+
+
+def _with_lora(student: Student, rank: int) -> Student:
+    """The student with LoRA adapters on all linear layers but the output's, everything else frozen."""
+    try:
+        from peft import LoraConfig, TaskType, get_peft_model
+    except ImportError:
+        raise StudentError("students.lora_rank: peft is not installed.", "pip install 'raydistill[lora]'") from None
+    task = TaskType.SEQ_2_SEQ_LM if student.seq2seq else TaskType.CAUSAL_LM
+    lora = LoraConfig(task_type=task, r=rank, lora_alpha=2 * rank, target_modules="all-linear")
+    return student._replace(model=get_peft_model(student.model, lora))
 
 
 def _report_to_ray(metrics: dict[str, Any], checkpoint: Path | None) -> None:
