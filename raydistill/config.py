@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any, Literal, get_origin
 from urllib.parse import urlsplit
@@ -190,7 +192,6 @@ class TeacherSettings(Section):
     local: LocalServerSettings = LocalServerSettings()
     """The local llama.cpp server."""
 
-
     @field_validator("base_url")
     @classmethod
     def _no_secret_in_the_address(cls, url: str) -> str:
@@ -374,5 +375,13 @@ class Settings(Section):
 
     @property
     def run_path(self) -> str:
-        """`run_dir` made absolute (Ray workers have other working directories); URIs stay as they are."""
-        return self.run_dir if "://" in self.run_dir else str(Path(self.run_dir).expanduser().resolve())
+        """`run_dir` made absolute (Ray workers have other working directories); URIs stay as they are.
+
+        The working directory that a Ray job uploads is a copy which goes with the session: there, relative directories
+        are taken from the home directory.
+        """
+        if "://" in self.run_dir:
+            return self.run_dir
+        job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}").get("runtime_env") or {}
+        start = Path.home() / "raydistill" if job.get("working_dir") else Path.cwd()
+        return str((start / Path(self.run_dir).expanduser()).resolve())

@@ -31,7 +31,14 @@ _HOW_TEACHER = {
     *("max_usd", "max_tokens", "max_failed", "timeout_s", "max_attempts", "backoff_s", "samples_per_request"),
     "api_key_env",
 }
-_HOW_STUDENTS = {"concurrent_trials", "cpus_per_worker", "gpus_per_worker"}
+_HOW_STUDENTS = {
+    "concurrent_trials",
+    "cpus_per_worker",
+    "gpus_per_worker",
+    "restarts",
+    "checkpoint_after_s",
+    "trackers",
+}
 
 
 def run(settings: Settings, progress: Progress | None = None) -> str:

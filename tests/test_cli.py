@@ -153,3 +153,13 @@ def test_a_key_in_the_address_is_refused_and_not_repeated(url):
         parse("--teacher.base_url", url)
     assert "api_key_env" in str(error.value)
     assert "s3cret" not in str(error.value)
+
+
+def test_a_relative_run_directory_is_not_lost_with_the_session_of_a_ray_job(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert Settings(run_dir="runs/a").run_path == str(tmp_path / "runs" / "a")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {"working_dir": "gcs://x.zip"}}')
+    assert Settings(run_dir="runs/a").run_path == "/home/somebody/raydistill/runs/a"
+    assert Settings(run_dir="/data/a").run_path == "/data/a"
+    assert Settings(run_dir="s3://bucket/a").run_path == "s3://bucket/a"
