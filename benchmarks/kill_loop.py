@@ -39,7 +39,7 @@ from raydistill.config import QuestionSettings, Settings, SimulatedSettings
 from raydistill.teacher import compaction, journal, simulated
 
 KEY = "sk-kill-loop-0123456789abcdef"
-TARGETS = ("driver", "node", "actor", "governor")
+TARGETS = ("driver", "node", "governor", "actor", "actor", "actor")
 
 
 def main() -> None:
@@ -142,7 +142,7 @@ def disturbed(
         deadline = time.monotonic() + 120
         while server.stats()["requests"] < before + 20 and driver.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)  # it is working (again)
-        time.sleep(luck.uniform(0.0, 3.0))
+        time.sleep(luck.uniform(0.0, 1.5))
         if driver.poll() is not None:
             break
         target = luck.choice(TARGETS)
