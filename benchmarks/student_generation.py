@@ -39,7 +39,7 @@ def main() -> None:
     student = models.open_student(args.student or models.EMBEDDED)
     if not args.student:
         teach(student, texts)
-    student.model.to(torch.bfloat16 if models.use_bf16("auto") else torch.float32)
+    student.model.to(torch.bfloat16 if models.use_bf16("auto", torch.cuda.is_available()) else torch.float32)
     student.model.__dict__.pop("forward", None)  # the Trainer's autocast wrapper
     student.model.config.use_cache = True
     tests = questions.filter(pc.field("split") == "test")
@@ -83,7 +83,7 @@ def teach(student: models.Student, texts: dict) -> None:
     for task, rows in texts.items():
         empty = rows.slice(0, 0)
         samples += train.encode(rows, student, trial("", task, rows, empty, empty, "benchmark"))
-    train.make_trainer(student, samples, [], settings, scratch(), seed=0).train()
+    train.make_trainer(student, samples, [], settings, scratch(), seed=0, gpu=torch.cuda.is_available()).train()
 
 
 @torch.inference_mode()

@@ -46,7 +46,7 @@ def main() -> None:
     samples = {task: encode(rows, task, student) for task, rows in texts.items()}
     real = sum(len(s.prompt) + len(s.target) for rows in samples.values() for s in rows)
     targets = sum(len(s.target) for rows in samples.values() for s in rows)
-    peak = gemm_peak(torch.bfloat16 if models.use_bf16("auto") else torch.float32)
+    peak = gemm_peak(torch.bfloat16 if models.use_bf16("auto", torch.cuda.is_available()) else torch.float32)
     body, head = sizes(student)
     work = 6 * (body * real + head * targets)
     print(f"{len(args.tasks) * args.rows} rows, {real:,} tokens ({targets:,} targets); peak {peak / 1e9:.0f} GFLOP/s")
@@ -133,7 +133,7 @@ def trial(student: str, task: str, rows: pa.Table, empty: pa.Table, questions: p
 
 
 def ours(student: models.Student, rows: list[text.Sample]) -> Trainer:
-    return train.make_trainer(student, rows, [], SETTINGS, scratch(), seed=0)
+    return train.make_trainer(student, rows, [], SETTINGS, scratch(), seed=0, gpu=torch.cuda.is_available())
 
 
 def stock(student: models.Student, rows: list[text.Sample], *, bf16: bool, longest: bool) -> Trainer:
@@ -192,10 +192,10 @@ def in_ray(student: str, task: str, rows: pa.Table, questions: pa.Table) -> floa
 
     cluster.connect(RaySettings())
     run = scratch()
-    config = {"trial": trial(student, task, rows, rows.slice(0, 0), questions.slice(0, 0), run)}
+    work = trial(student, task, rows, rows.slice(0, 0), questions.slice(0, 0), run)
     TorchTrainer(
         train.fit,
-        train_loop_config=config,
+        train_loop_config={"trial": work, "gpu": False},
         scaling_config=ray.train.ScalingConfig(
             num_workers=1, resources_per_worker={"CPU": ray.cluster_resources()["CPU"]}
         ),

@@ -303,8 +303,8 @@ class StudentSettings(Section):
     """Ray Train workers per trial; 0 trains in this process (what --local sets)."""
     cpus_per_worker: float | None = Field(None, gt=0)
     """CPUs (threads) per worker; by default the machine's cores shared out over the workers of concurrent trials."""
-    gpus_per_worker: float = Field(0, ge=0)
-    """GPUs per worker; fractions let small students share one."""
+    gpus_per_worker: float | None = Field(None, ge=0)
+    """GPUs per worker; fractions let small students share one; by default one where Ray has any."""
     concurrent_trials: int = Field(1, ge=1)
     """Trials that train at once (and students that answer at once)."""
     checkpoint_after_s: float = Field(300, ge=0)

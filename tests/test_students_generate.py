@@ -100,3 +100,29 @@ def test_an_answer_stops_where_the_model_has_no_more_positions(tiny_gpt2):
 
 def test_nothing_asked_is_nothing_answered(student):
     assert generate(student, [], max_new_tokens=5) == []
+
+
+def test_samples_depend_on_seed_and_place_not_on_the_batch(student):
+    def sampled(batch: int, temperature: float = 1.0, seed: int = 0) -> list[str]:
+        out = generate(student, PROMPTS, max_new_tokens=12, batch_size=batch, temperature=temperature, seed=seed)
+        return [c.text for c in out]
+
+    assert sampled(1) == sampled(3) == sampled(8)
+    assert sampled(8, seed=1) != sampled(8)
+    assert sampled(8, temperature=1e-4) == [c.text for c in generate(student, PROMPTS, max_new_tokens=12)]
+
+
+def test_samples_follow_the_models_probabilities(student):
+    """First tokens of many samples of one prompt, against the softmax."""
+    n = 2000
+    sampled = generate(student, [PROMPTS[3]] * n, max_new_tokens=1, batch_size=500, temperature=1.5)
+    ids = student.tokenizer(PROMPTS[3], return_tensors="pt").input_ids
+    with torch.no_grad():
+        start = {"decoder_input_ids": torch.tensor([[student.start]])} if student.seq2seq else {}
+        share = (student.model(input_ids=ids, **start).logits[0, -1] / 1.5).softmax(-1)
+    likely = share.argmax().item()
+    text = student.tokenizer.decode([likely], skip_special_tokens=True)
+    same = [i for i in range(len(share)) if student.tokenizer.decode([i], skip_special_tokens=True) == text]
+    expected = share[same].sum().item()
+    seen = sum(c.text == text for c in sampled) / n
+    assert abs(seen - expected) < 5 * (expected * (1 - expected) / n) ** 0.5 + 1e-3

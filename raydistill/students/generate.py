@@ -1,4 +1,4 @@
-"""Greedy answers in batches: sorted by length, finished rows leave the batch, nothing of a row leaks into another."""
+"""Answers in batches: sorted by length, finished rows leave the batch, nothing of a row leaks into another."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ def generate(
     max_new_tokens: int,
     max_input_tokens: int = 512,
     batch_size: int = 64,
+    temperature: float = 0.0,
+    seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> list[Completion]:
-    """Greedy completions of `prompts`, in their order; `progress` hears how many are done.
+    """Completions of `prompts`, in their order: greedy or at a `temperature`; `progress` hears how many are done.
 
     In float32 a prompt's completion does not depend on the rest of its batch: prompts are padded on the left, padding
     is masked, and positions count from each row's first token. In bfloat16 sums are rounded in another order in
@@ -44,14 +46,25 @@ def generate(
     student.model.eval()
     for at in range(0, len(order), batch_size):
         rows = order[at : at + batch_size]
-        done.update(zip(rows, _batch(student, [ids[i] for i in rows], max_new_tokens), strict=True))
+        sample = (temperature, _draws(rows, max_new_tokens, seed)) if temperature else None
+        done.update(zip(rows, _batch(student, [ids[i] for i in rows], max_new_tokens, sample), strict=True))
         if progress:
             progress(len(done))
     return [done[i] for i in range(len(ids))]
 
 
+def _draws(rows: list[int], steps: int, seed: int) -> torch.Tensor:
+    """Uniform numbers, rows × steps; a row's depend on its place alone, not on its batch."""
+    places = [
+        torch.Generator().manual_seed(hash((seed, row)) % 2**63) for row in rows
+    ]  # integers hash alike everywhere
+    return torch.stack([torch.rand(steps, generator=place) for place in places])
+
+
 @torch.inference_mode()
-def _batch(student: Student, prompts: list[list[int]], max_new_tokens: int) -> list[Completion]:
+def _batch(
+    student: Student, prompts: list[list[int]], max_new_tokens: int, sample: tuple[float, torch.Tensor] | None
+) -> list[Completion]:
     state = (_EncoderDecoder if student.seq2seq else _Decoder)(student, prompts)
     end = torch.tensor(_end_tokens(student), device=student.model.device)
     alive = torch.arange(len(prompts), device=end.device)  # row of `prompts` that each row of the batch answers
@@ -61,10 +74,18 @@ def _batch(student: Student, prompts: list[list[int]], max_new_tokens: int) -> l
     complete = [False] * len(prompts)
     room = [min(max_new_tokens, state.room(len(p))) for p in prompts]
     logits = state.first()
+    step = 0
     while True:
         logits = logits.float()
-        best, token = logits.max(dim=-1)
-        sure = (best - logits.logsumexp(dim=-1)).exp()
+        chosen, token = logits.max(dim=-1)
+        if sample:
+            temperature, draws = sample
+            reached = (logits / temperature).softmax(dim=-1).cumsum(dim=-1)
+            draw = draws[alive.cpu(), step].to(logits.device)[:, None]
+            token = (reached < draw * reached[:, -1:]).sum(dim=-1)
+            chosen = logits.gather(1, token[:, None]).squeeze(1)
+        step += 1
+        sure = (chosen - logits.logsumexp(dim=-1)).exp()
         ended = torch.isin(token, end)
         for at, (row, t, p, e) in enumerate(
             zip(alive.tolist(), token.tolist(), sure.tolist(), ended.tolist(), strict=True)

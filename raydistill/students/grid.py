@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -183,6 +183,7 @@ def _untrainable(trial: Trial, training: pa.Table) -> str:
 def train_here(trials: list[Trial], store: Store, stage: Stage) -> None:
     """One after another in this process, through Ray Train's local mode: breakpoints work, Ray is not started."""
     import ray.train
+    import torch
     from ray.train.torch import TorchTrainer
 
     from raydistill import cluster
@@ -190,7 +191,7 @@ def train_here(trials: list[Trial], store: Store, stage: Stage) -> None:
 
     cluster.quiet()
     for trial in trials:
-        config = {"trial": trial, "in_process": True, "hear": _show(stage)}
+        config = {"trial": trial, "gpu": torch.cuda.is_available(), "in_process": True, "hear": _show(stage)}
         try:
             TorchTrainer(fit, train_loop_config=config, scaling_config=ray.train.ScalingConfig(num_workers=0)).fit()
         except Exception as error:  # this trial's own failure; others go on
@@ -228,15 +229,17 @@ def schedule(
     """
     from ray import tune
 
-    cpus, at_once = resources(settings)
+    needs = resources(settings)
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # within the first epoch there is no metric yet
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints a table even where verbose is 0
-    trainable = tune.with_parameters(_drive, make=make, cpus=cpus, own=_own_machine(settings))
+    trainable = tune.with_parameters(_drive, make=make, needs=needs, own=_own_machine(settings))
     tuner = tune.Tuner(
         tune.with_resources(trainable, DRIVER),
         param_space=space,
-        tune_config=tune.TuneConfig(max_concurrent_trials=min(at_once, settings.students.concurrent_trials), **how),
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=min(needs.at_once, settings.students.concurrent_trials), **how
+        ),
         run_config=tune.RunConfig(
             name=".tune", storage_path=_uri(store, "students"), verbose=0, callbacks=[_callback(stage)]
         ),
@@ -247,7 +250,7 @@ def schedule(
         forget(store, "students/.tune")
 
 
-def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], cpus: float, own: bool) -> None:
+def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], needs: Needs, own: bool) -> None:
     """One Tune trial: a TorchTrainer of `students.workers` workers; its failure becomes the trial's `error.txt`."""
     import ray.train
     from ray.train.torch import TorchTrainer
@@ -259,12 +262,12 @@ def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], cpus
     trial = make(config)
     students: StudentSettings = trial.settings
     store = Store(trial.run)
-    per_worker = {"CPU": cpus} | ({"GPU": students.gpus_per_worker} if students.gpus_per_worker else {})
+    per_worker = {"CPU": needs.cpus} | ({"GPU": needs.gpus} if needs.gpus else {})
     trainer = TorchTrainer(
         fit,
-        train_loop_config={"trial": trial},
+        train_loop_config={"trial": trial, "gpu": needs.gpus > 0},
         scaling_config=ray.train.ScalingConfig(
-            num_workers=students.workers, use_gpu=students.gpus_per_worker > 0, resources_per_worker=per_worker
+            num_workers=students.workers, use_gpu=needs.gpus > 0, resources_per_worker=per_worker
         ),
         run_config=ray.train.RunConfig(
             name="ray",  # the same name goes on from the last epoch
@@ -291,8 +294,16 @@ def _cause(error: Any) -> str:
     return lines[-1] if "Traceback" in str(first) else lines[0]
 
 
-def resources(settings: Settings) -> tuple[float, int]:
-    """CPUs per worker and trials that fit at once.
+class Needs(NamedTuple):
+    """What one worker takes, and how many trials fit at once."""
+
+    cpus: float
+    gpus: float
+    at_once: int
+
+
+def resources(settings: Settings) -> Needs:
+    """What the settings ask for, or what the machine suggests.
 
     Raises:
         SettingsError: not one trial fits on a machine that will not grow.
@@ -303,26 +314,23 @@ def resources(settings: Settings) -> tuple[float, int]:
     total = ray.cluster_resources()
     nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
     largest = max(n.get("CPU", 0) for n in nodes)
-    wanted = students.workers * students.concurrent_trials
-    cpus = students.cpus_per_worker or max(1.0, min(largest, total.get("CPU", 0) // max(1, wanted)))
+    wanted = max(1, students.workers * students.concurrent_trials)
+    cpus = students.cpus_per_worker or max(1.0, min(largest, total.get("CPU", 0) // wanted))
+    gpus = students.gpus_per_worker if students.gpus_per_worker is not None else float(total.get("GPU", 0) >= 1)
     fits = []
-    for name, setting, amount in (
-        ("CPU", "cpus_per_worker", cpus),
-        ("GPU", "gpus_per_worker", students.gpus_per_worker),
-    ):
+    for name, amount in (("CPU", cpus), ("GPU", gpus)):
         if not amount:
             continue
-        workers = sum(int(n.get(name, 0) / amount + 1e-6) for n in nodes)
-        fits.append(workers // students.workers)
+        fits.append(sum(int(n.get(name, 0) / amount + 1e-6) for n in nodes) // students.workers)
         if not fits[-1] and _own_machine(settings):
+            setting = f"students.{name.lower()}s_per_worker"
             raise SettingsError(
-                f"A trial needs students.workers {students.workers} × students.{setting} {amount:g}, "
+                f"A trial needs students.workers {students.workers} × {setting} {amount:g}, "
                 f"but Ray has {total.get(name, 0):g} {name}s here.",
-                f"Lower students.workers or students.{setting}, or connect to a cluster with ray.address.",
+                f"Lower students.workers or {setting}, or connect to a cluster with ray.address.",
             )
     # A cluster may grow: what does not fit yet is asked for, and the autoscaler answers.
-    at_once = min(fits) if _own_machine(settings) else students.concurrent_trials
-    return cpus, max(1, at_once)
+    return Needs(cpus, gpus, max(1, min(fits)) if _own_machine(settings) else students.concurrent_trials)
 
 
 def _own_machine(settings: Settings) -> bool:

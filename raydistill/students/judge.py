@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pyarrow as pa
 
 from raydistill import answers
@@ -36,7 +34,9 @@ def ask(
     questions: pa.Table,
     method: str,
     settings: StudentSettings,
-    progress: Callable[[int], None] | None = None,
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> pa.Table:
     """ANSWERS of `student` (trained by `method`, or "untrained") to QUESTIONS, one row each, in their order."""
     rows = questions.to_pylist()
@@ -48,7 +48,8 @@ def ask(
         max_new_tokens=settings.max_new_tokens if thinks else min(settings.max_new_tokens, settings.answer_tokens),
         max_input_tokens=settings.max_input_tokens,
         batch_size=settings.generation_batch,
-        progress=progress,
+        temperature=temperature,
+        seed=seed,
     )
     out = []
     for row, completion in zip(rows, completions, strict=True):

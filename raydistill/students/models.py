@@ -136,11 +136,13 @@ def accepts(model: Any, argument: str) -> bool:
     return argument in inspect.signature(type(model).forward).parameters
 
 
-def use_bf16(precision: str) -> bool:
+def use_bf16(precision: str, gpu: bool) -> bool:
     """Whether to compute in bfloat16: "auto" where the hardware multiplies it faster than float32."""
     if precision != "auto":
         return precision == "bf16"
-    if torch.cuda.is_available():
+    if gpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capability = torch.cpu.get_capabilities()
-    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16") or capability.get("amx"))
+    capability: dict[str, Any] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # older torch cannot tell: float32 is always right
+    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16"))

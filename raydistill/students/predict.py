@@ -63,26 +63,25 @@ def predict(questions: pa.Table, students: pa.Table, settings: Settings, store: 
 def _answers(work: list[tuple[dict[str, Any], pa.Table]], settings: Settings) -> Iterable[pa.Table]:
     """PREDICTIONS block by block, each of one trial."""
     if settings.local or settings.students.workers == 0:
-        student = _Answering(settings.students)
+        student = _Answering(settings.students, torch.cuda.is_available())
         yield from (student(block) for block in _blocks(work, LARGEST_BLOCK))
         return
     import ray.data
 
-    cpus, at_once = resources(
-        settings.model_copy(update={"students": settings.students.model_copy(update={"workers": 1})})
-    )
-    actors = min(at_once, settings.students.concurrent_trials * settings.students.workers)
+    one = settings.students.model_copy(update={"workers": 1})
+    needs = resources(settings.model_copy(update={"students": one}))
+    actors = min(needs.at_once, settings.students.concurrent_trials * settings.students.workers)
     rows = sum(table.num_rows for _, table in work)
     largest = min(LARGEST_BLOCK, max(settings.students.generation_batch, math.ceil(rows / (2 * actors))))
     blocks = _blocks(work, largest)
     answered = ray.data.from_arrow(blocks).map_batches(
         _Answering,
-        fn_constructor_args=(settings.students,),
+        fn_constructor_args=(settings.students, needs.gpus > 0),
         batch_size=None,  # a block is a batch: the questions of one student
         batch_format="pyarrow",
         udf_modifying_row_count=False,
-        num_cpus=cpus,
-        num_gpus=settings.students.gpus_per_worker or None,
+        num_cpus=needs.cpus,
+        num_gpus=needs.gpus or None,
         compute=ray.data.ActorPoolStrategy(size=min(actors, len(blocks)), max_tasks_in_flight_per_actor=1),
     )
     yield from answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
@@ -104,8 +103,8 @@ def _blocks(work: list[tuple[dict[str, Any], pa.Table]], largest: int) -> list[p
 class _Answering:
     """A Ray Data actor: the student of its last block stays loaded."""
 
-    def __init__(self, settings: StudentSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: StudentSettings, gpu: bool) -> None:
+        self.settings, self.gpu = settings, gpu
         self.loaded: tuple[str, Student] | None = None
 
     def __call__(self, block: pa.Table) -> pa.Table:
@@ -114,9 +113,9 @@ class _Answering:
         checkpoint, method, trial = (block[name][0].as_py() for name in ("checkpoint", "method", "trial"))
         if self.loaded is None or self.loaded[0] != checkpoint:
             self.loaded = None  # frees the last one first
-            dtype = torch.bfloat16 if use_bf16(self.settings.precision) else torch.float32
+            dtype = torch.bfloat16 if use_bf16(self.settings.precision, self.gpu) else torch.float32
             student = open_student(checkpoint, dtype=dtype)
-            if torch.cuda.is_available():
+            if self.gpu:
                 student.model.to("cuda")
             self.loaded = (checkpoint, student)
         answered = judge.ask(self.loaded[1], block.select(QUESTIONS.names), method, self.settings)

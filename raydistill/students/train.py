@@ -72,23 +72,25 @@ class Trial:
 def fit(config: dict[str, Any]) -> None:
     """Train `config["trial"]`; writes `model/` and `metrics.json`, or `error.txt` where the user can mend it.
 
-    Runs inside a Ray Train worker, or with `config["in_process"]` in the caller's process; `config["hear"]` (in process
-    only) is called with each report. A mendable error ends the loop without an exception, the same on every worker, so
-    that Ray does not restart it.
+    Runs inside a Ray Train worker, or with `config["in_process"]` in the caller's process; `config["gpu"]` says whether
+    on a GPU; `config["hear"]` (in process only) is called with each report. A mendable error ends the loop without an
+    exception, the same on every worker, so that Ray does not restart it.
     """
     trial: Trial = config["trial"]
     store = Store(trial.run)
     try:
-        _fit(trial, store, config.get("in_process", False), config.get("hear"))
+        _fit(trial, store, config["gpu"], config.get("in_process", False), config.get("hear"))
     except StudentError as error:
         if _rank() == 0:
             store.write_text(f"{trial.folder}/error.txt", str(error))
 
 
-def _fit(trial: Trial, store: Store, in_process: bool, hear: Callable[[dict[str, Any]], None] | None) -> None:
+def _fit(
+    trial: Trial, store: Store, gpu: bool, in_process: bool, hear: Callable[[dict[str, Any]], None] | None
+) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         os.environ.pop("LOCAL_RANK", None)  # else accelerate wraps one worker in DDP, which copies every gradient
-    if torch.cuda.is_available():
+    if gpu:
         torch.set_float32_matmul_precision("high")  # TF32, as in Ho et al. 2023
     settings = trial.settings
     if store.is_local:
@@ -105,7 +107,7 @@ def _fit(trial: Trial, store: Store, in_process: bool, hear: Callable[[dict[str,
         resume = None if in_process else _restore(work)
         resume = resume or (get_last_checkpoint(str(work)) if work.is_dir() else None)
         report = _Report(trial, student, store, work, None if in_process else _report_to_ray, hear)
-        trainer = make_trainer(student, samples, held_out, settings, str(work), trial.seed, trial.label)
+        trainer = make_trainer(student, samples, held_out, settings, str(work), trial.seed, trial.label, gpu)
         trainer.add_callback(report)
         report.trainer = trainer
         started = time.monotonic()
@@ -170,6 +172,7 @@ def make_trainer(
     output_dir: str,
     seed: int,
     run_name: str = "student",
+    gpu: bool = False,
 ) -> Trainer:
     """A Trainer that buckets by length and computes the loss on target tokens only (mean over the step's targets)."""
     model = student.model
@@ -190,11 +193,11 @@ def make_trainer(
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=settings.batch_size,
         gradient_accumulation_steps=settings.accumulate,
-        bf16=use_bf16(settings.precision),
+        bf16=use_bf16(settings.precision, gpu),
         optim="adamw_torch_fused",
         seed=seed,
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not gpu,
+        dataloader_pin_memory=gpu,
         logging_strategy="no",  # _Report says when
         logging_nan_inf_filter=False,
         save_strategy="no",
