@@ -24,12 +24,17 @@ class Stage:
     def __init__(self, progress: Progress, name: str, total: int, unit: str) -> None:
         self.progress, self.name, self.total, self.unit = progress, name, total, unit
         self.done = 0
+        self.part = 0.0
         self.facts: dict[str, Any] = {}
         self.started = self._drawn = time.monotonic()
         self.note = ""
 
-    def update(self, done: int | None = None, *, total: int | None = None, **facts: Any) -> None:
-        """Set how many of `total` are done, and other figures to show (calls, tokens, usd, failed, loss, …)."""
+    def update(self, done: int | None = None, *, total: int | None = None, part: float = 0.0, **facts: Any) -> None:
+        """Set how many of `total` are done, and other figures to show (calls, tokens, usd, failed, loss, …).
+
+        `part` is how far (0 … 1) the one in work is, where ones are long.
+        """
+        self.part = part
         self.done = self.done if done is None else done
         self.total = self.total if total is None else total
         self.facts |= facts
@@ -41,13 +46,13 @@ class Stage:
 
     def line(self) -> str:
         elapsed = time.monotonic() - self.started
-        rate = self.done / elapsed if elapsed > 0.5 else 0.0
+        rate = (self.done + self.part) / elapsed if elapsed > 0.5 else 0.0
         parts = [f"{self.done:,}/{self.total:,} {self.unit}" if self.total else f"{self.done:,} {self.unit}"]
-        if self.done and rate:
+        if rate >= 0.1:
             parts.append(f"{rate:,.1f}/s")
         parts += [f"{name} {_figure(name, value)}" for name, value in self.facts.items() if value not in (None, "")]
-        if self.total and self.done and rate and self.done < self.total:
-            parts.append(f"{_duration((self.total - self.done) / rate)} left")
+        if rate and self.done < self.total:
+            parts.append(f"{_duration((self.total - self.done - self.part) / rate)} left")
         return f"{self.name:<12} " + " · ".join(parts)
 
 
@@ -67,12 +72,15 @@ class Progress:
             self._live.start()
         try:
             yield stage
+        except BaseException:
+            stage.note = stage.note or f"stopped at {stage.done:,} of {stage.total:,} {unit}"
+            raise
         finally:
             if self._live:
                 self._live.stop()
                 self._live = None
-        took = _duration(time.monotonic() - stage.started)
-        self.say(f"{name:<12} {stage.note or f'{stage.done:,} {unit}'}  [{took}]")
+            took = _duration(time.monotonic() - stage.started)
+            self.say(f"{name:<12} {stage.note or f'{stage.done:,} {unit}'}  [{took}]")
 
     def say(self, text: str) -> None:
         """One plain line."""

@@ -339,7 +339,8 @@ def _own_machine(settings: Settings) -> bool:
 
 def _show(stage: Stage) -> Callable[[dict[str, Any]], None]:
     def show(report: dict[str, Any]) -> None:
-        stage.update(step=f"{report['step']}/{report['steps']}", loss=report["loss"])
+        step, steps = report["step"], report["steps"]
+        stage.update(part=step / steps, step=f"{step}/{steps}", loss=report["loss"])
 
     return show
 
