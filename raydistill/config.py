@@ -332,6 +332,19 @@ class SearchSettings(Section):
     """Stop trials that fall behind after an epoch (ASHA); needs Ray's dashboard, which the job starts."""
 
 
+class CascadeSettings(Section):
+    """Students that pass what they are unsure of on to the teacher (jobs/cascade.py)."""
+
+    teacher_share: float | None = Field(0.2, ge=0, le=1)
+    """Largest share of the questions that may go to the teacher; the threshold is the best within it."""
+    accuracy: float | None = Field(None, ge=0, le=1)
+    """Accuracy to reach with as few teacher calls as can be; in place of `teacher_share`."""
+    votes: int = Field(0, ge=0)
+    """Answers sampled for each question; the share that agree is a second confidence; 0: token probabilities alone."""
+    temperature: float = Field(0.7, gt=0)
+    """Sampling temperature of the votes."""
+
+
 class RaySettings(Section):
     address: str | None = None
     """A running cluster ("auto" or host:port); without one, RAY_ADDRESS or a new single-node Ray on this machine."""
@@ -356,6 +369,7 @@ class Settings(Section):
     curation: CurationSettings = CurationSettings()
     students: StudentSettings = StudentSettings()
     search: SearchSettings = SearchSettings()
+    cascade: CascadeSettings = CascadeSettings()
     ray: RaySettings = RaySettings()
 
     @model_validator(mode="after")

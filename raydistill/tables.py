@@ -172,6 +172,22 @@ RESULTS = pa.schema(
     ]
 )
 
+# Student and teacher together: one row a threshold (jobs/cascade.py).
+CASCADE = pa.schema(
+    [
+        ("trial", pa.string()),
+        ("task", pa.string()),
+        ("student", pa.string()),
+        ("method", pa.string()),
+        ("confidence", pa.string()),  # probability (mean over tokens) | votes (share of samples that agree)
+        ("split", pa.string()),  # validation (questions kept out of training; thresholds are chosen here) | test | …
+        ("threshold", pa.float64()),  # questions below it go to the teacher
+        ("teacher_share", pa.float64()),  # 0: the student alone … 1: the teacher alone
+        ("accuracy", pa.float64()),
+        ("chosen", pa.bool_()),  # the threshold that the validation questions suggest
+    ]
+)
+
 LEDGER = pa.schema(
     [
         ("stage", pa.string()),  # zero_shot | few_shot

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import io
+
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from test_students_grid import answer, settings, tables, train
 
+from raydistill.config import CascadeSettings
+from raydistill.errors import SettingsError
+from raydistill.progress import Progress
+from raydistill.store import Store
+from raydistill.students import consult
 from raydistill.students.cascade import Point, at, choose, curve, vote
+from raydistill.tables import CASCADE, SAMPLES, STUDENTS
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
 
 ROWS = st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.7, 0.9, 1.0]), st.booleans(), st.booleans()), min_size=1)
 
@@ -61,3 +82,39 @@ def test_votes():
     assert vote(["a", "b", "b", None]) == ("b", 0.5)
     assert vote(["a", "b"]) == ("a", 0.5)
     assert vote([None, None]) == (None, 0.0)
+
+
+def test_curves_of_a_student_and_a_teacher(tmp_path, tiny_t5):
+    questions, training = tables(methods=("vanilla",))
+    config = settings(tmp_path, tiny_t5, methods=["vanilla"], epochs=6, learning_rate=1e-2, validation_share=0.25)
+    config = config.model_copy(update={"cascade": CascadeSettings(votes=3, teacher_share=0.5)})
+    students, _ = train(config, questions, training)
+    predictions, _ = answer(config, questions, students)
+    blank = dict.fromkeys(SAMPLES.names) | {"task": "coin_flip", "degree": 1, "error": ""}
+    ids = questions["question_id"].to_pylist()
+    teacher = [  # the few-shot teacher is always right, the zero-shot one always wrong
+        blank | {"question_id": i, "method": m, "correct": m != "fine_tune_cot"}
+        for i in ids
+        for m in ("fine_tune_cot", "new_fine_tune_cot")
+    ]
+    table = pa.Table.from_pylist(students, schema=STUDENTS)
+    samples = pa.Table.from_pylist(teacher, schema=SAMPLES)
+    found = consult.consult(
+        questions, training, table, predictions, samples, config, Store(config.run_path), Progress(io.StringIO())
+    )
+    assert found.schema.equals(CASCADE)
+    rows = found.to_pylist()
+    assert {(r["confidence"], r["split"]) for r in rows} == {
+        (c, s) for c in ("probability", "votes") for s in ("validation", "test")
+    }
+    alone = pc.mean(predictions["correct"].cast(pa.float64())).as_py()
+    test = [r for r in rows if (r["confidence"], r["split"]) == ("probability", "test")]
+    assert next(r["accuracy"] for r in test if r["teacher_share"] == 0 and not r["chosen"]) == pytest.approx(alone)
+    assert next(r["accuracy"] for r in test if r["teacher_share"] == 1 and not r["chosen"]) == 1
+    assert sum(r["chosen"] for r in test) == 1
+    validation = [r for r in rows if (r["confidence"], r["split"]) == ("probability", "validation")]
+    assert next(r for r in validation if r["chosen"])["teacher_share"] <= 0.5
+
+    bare = settings(tmp_path, tiny_t5, methods=["vanilla"])
+    with pytest.raises(SettingsError, match="validation_share"):
+        consult.consult(questions, training, table, predictions, samples, bare, Store(bare.run_path), Progress())

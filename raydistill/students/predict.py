@@ -7,7 +7,7 @@ grid costs only its own answers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -27,7 +27,11 @@ TEST_SPLITS = ["test", "test_unseen"]
 _JUDGED_BY = ("max_new_tokens", "answer_tokens", "max_input_tokens", "precision")
 LARGEST_BLOCK = 1024  # questions; a block is what is lost when an actor dies
 
-_WORK = pa.schema([("trial", pa.string()), ("method", pa.string()), ("checkpoint", pa.string()), *QUESTIONS])
+GREEDY = -1  # sample number of a greedy answer
+
+_WORK = pa.schema(
+    [("sample", pa.int32()), ("trial", pa.string()), ("method", pa.string()), ("checkpoint", pa.string()), *QUESTIONS]
+)
 
 
 def predict(questions: pa.Table, students: pa.Table, settings: Settings, store: Store, progress: Progress) -> pa.Table:
@@ -43,7 +47,7 @@ def predict(questions: pa.Table, students: pa.Table, settings: Settings, store: 
         stage.update(sum(t.num_rows for t in finished.values()))
         work = [(wanted[trial], asked[trial]) for trial in pending]
         parts: dict[str, list[pa.Table]] = {trial: [] for trial in pending}
-        for answered in _answers(work, settings) if work else []:
+        for answered in answers(work, settings) if work else []:
             trial = answered["trial"][0].as_py()
             parts[trial].append(answered)
             if sum(p.num_rows for p in parts[trial]) == asked[trial].num_rows:
@@ -60,11 +64,16 @@ def predict(questions: pa.Table, students: pa.Table, settings: Settings, store: 
     return table.sort_by([("trial", "ascending"), ("split", "ascending"), ("question_id", "ascending")])
 
 
-def _answers(work: list[tuple[dict[str, Any], pa.Table]], settings: Settings) -> Iterable[pa.Table]:
-    """PREDICTIONS block by block, each of one trial."""
+def answers(
+    work: list[tuple[dict[str, Any], pa.Table]], settings: Settings, samples: Sequence[int] = (GREEDY,)
+) -> Iterable[pa.Table]:
+    """PREDICTIONS of students (STUDENTS rows) on questions, block by block, each of one trial and one of `samples`.
+
+    A sample other than GREEDY is drawn at `cascade.temperature`, with its number as the seed.
+    """
     if settings.local or settings.students.workers == 0:
-        student = _Answering(settings.students, torch.cuda.is_available())
-        yield from (student(block) for block in _blocks(work, LARGEST_BLOCK))
+        student = _Answering(settings.students, torch.cuda.is_available(), settings.cascade.temperature)
+        yield from (student(block) for block in _blocks(work, LARGEST_BLOCK, samples))
         return
     import ray.data
 
@@ -73,10 +82,10 @@ def _answers(work: list[tuple[dict[str, Any], pa.Table]], settings: Settings) ->
     actors = min(needs.at_once, settings.students.concurrent_trials * settings.students.workers)
     rows = sum(table.num_rows for _, table in work)
     largest = min(LARGEST_BLOCK, max(settings.students.generation_batch, math.ceil(rows / (2 * actors))))
-    blocks = _blocks(work, largest)
+    blocks = _blocks(work, largest, samples)
     answered = ray.data.from_arrow(blocks).map_batches(
         _Answering,
-        fn_constructor_args=(settings.students, needs.gpus > 0),
+        fn_constructor_args=(settings.students, needs.gpus > 0, settings.cascade.temperature),
         batch_size=None,  # a block is a batch: the questions of one student
         batch_format="pyarrow",
         udf_modifying_row_count=False,
@@ -87,7 +96,7 @@ def _answers(work: list[tuple[dict[str, Any], pa.Table]], settings: Settings) ->
     yield from answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
 
 
-def _blocks(work: list[tuple[dict[str, Any], pa.Table]], largest: int) -> list[pa.Table]:
+def _blocks(work: list[tuple[dict[str, Any], pa.Table]], largest: int, samples: Sequence[int]) -> list[pa.Table]:
     """Work cut into blocks of one student each, the longest questions first."""
     blocks = []
     for student, questions in work:
@@ -96,15 +105,17 @@ def _blocks(work: list[tuple[dict[str, Any], pa.Table]], largest: int) -> list[p
         for name in ("checkpoint", "method", "trial"):
             column = pa.repeat(pa.scalar(student[name], pa.string()), questions.num_rows)
             questions = questions.add_column(0, name, column)
-        blocks += [questions.slice(at, largest) for at in range(0, questions.num_rows, largest)]
-    return [block.cast(_WORK) for block in blocks]
+        for sample in samples:
+            numbered = questions.add_column(0, "sample", pa.repeat(pa.scalar(sample, pa.int32()), questions.num_rows))
+            blocks += [numbered.slice(at, largest).cast(_WORK) for at in range(0, questions.num_rows, largest)]
+    return blocks
 
 
 class _Answering:
     """A Ray Data actor: the student of its last block stays loaded."""
 
-    def __init__(self, settings: StudentSettings, gpu: bool) -> None:
-        self.settings, self.gpu = settings, gpu
+    def __init__(self, settings: StudentSettings, gpu: bool, temperature: float) -> None:
+        self.settings, self.gpu, self.temperature = settings, gpu, temperature
         self.loaded: tuple[str, Student] | None = None
 
     def __call__(self, block: pa.Table) -> pa.Table:
@@ -118,7 +129,15 @@ class _Answering:
             if self.gpu:
                 student.model.to("cuda")
             self.loaded = (checkpoint, student)
-        answered = judge.ask(self.loaded[1], block.select(QUESTIONS.names), method, self.settings)
+        sample = block["sample"][0].as_py()
+        answered = judge.ask(
+            self.loaded[1],
+            block.select(QUESTIONS.names),
+            method,
+            self.settings,
+            temperature=0.0 if sample == GREEDY else self.temperature,
+            seed=sample,
+        )
         columns = {name: answered[name] for name in answered.column_names}
         columns |= {name: block[name] for name in ("task", "split")}
         columns["trial"] = pa.array([trial] * block.num_rows, pa.string())
