@@ -287,7 +287,7 @@ def test_the_sampled_start_agrees_with_exact_k_means() -> None:
     x, _ = blobs(10_000, 8)
     exact = cluster(x, 8, seed=192, n_init=10)
     sampled = cluster(x, 8, seed=192, n_init=10, largest_exact=100_000)
-    assert (exact.how, sampled.how) == ("exact", "sampled start")
+    assert (exact.how, sampled.how) == ("exact", "started on 1250 rows")
     assert sampled.inertia < exact.inertia * 1.001
     assert adjusted_rand_score(exact.labels, sampled.labels) > 0.99
 
@@ -405,7 +405,7 @@ def test_embeddings_are_those_of_the_encoder_in_row_order(embedded: tuple[pa.Tab
 
 def test_embeddings_do_not_depend_on_actors_or_row_order(embedded: tuple[pa.Table, Store]) -> None:
     order = np.random.default_rng(1).permutation(len(TEXTS))
-    again = embed(asked(TEXTS).take(order), ExemplarSettings(encoder_actors=2, encoder_cpus=0.5), None)
+    again = embed(asked(TEXTS).take(order), ExemplarSettings(encoder_actors=3, encoder_cpus=0.5), None)
     np.testing.assert_array_equal(matrix(again), matrix(embedded[0])[order])
     assert again["question_id"].to_pylist() == [f"q{i}" for i in order]
 
@@ -420,6 +420,8 @@ def test_a_cached_question_is_not_embedded_again(embedded: tuple[pa.Table, Store
     more = embed(asked([*TEXTS, "Quite new?"]), ExemplarSettings(), store, worked.append)
     assert worked == [len(TEXTS) + 1]
     np.testing.assert_array_equal(matrix(more)[: len(TEXTS)], matrix(found))
+    assert embed(asked(TEXTS[:2]), ExemplarSettings(), store, worked.append).equals(found.slice(0, 2))
+    assert len(worked) == 1  # though the newest part holds nothing of these
 
 
 def test_a_damaged_part_of_the_cache_costs_only_work(embedded: tuple[pa.Table, Store], tmp_path: Path) -> None:
@@ -444,6 +446,13 @@ def test_a_wrong_encoder_is_named(local_ray: None, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match=r"sentence encoder .* failed"):
         embed(asked(TEXTS[:2]), ExemplarSettings(encoder=str(tmp_path)), None)
+
+
+def test_an_actor_that_fits_nowhere_is_refused_rather_than_waited_for(local_ray: None) -> None:
+    with pytest.raises(SettingsError, match=r"exemplars\.encoder_cpus is 64, but Ray has 2 CPUs"):
+        embed(asked(TEXTS[:2]), ExemplarSettings(encoder_cpus=64), None)
+    with pytest.raises(SettingsError, match=r"exemplars\.encoder_gpus is 1, but Ray has 0 GPUs"):
+        embed(asked(TEXTS[:2]), ExemplarSettings(encoder_gpus=1), None)
 
 
 def test_selection_as_a_ray_task_gives_the_same_and_passes_errors_on(local_ray: None) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 Matrix = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int32]
 
 LARGEST_EXACT = 10_000_000
 """rows × k × restarts up to which every restart sees all rows (about 10 s); above, restarts see a sample."""
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Clusters(NamedTuple):
-    labels: npt.NDArray[np.int32]
+    labels: Labels
     """(n,) cluster of each row, 0 … k-1."""
     distances: Matrix
     """(n,) Euclidean distance to the own centre."""
@@ -31,7 +32,7 @@ class Clusters(NamedTuple):
     inertia: float
     """Sum of squared distances."""
     how: str
-    """exact | sampled start"""
+    """exact, or how many rows the restarts saw"""
 
 
 def cluster(x: Matrix, k: int, *, seed: int, n_init: int, largest_exact: int = LARGEST_EXACT) -> Clusters:
@@ -39,25 +40,61 @@ def cluster(x: Matrix, k: int, *, seed: int, n_init: int, largest_exact: int = L
 
     scikit-learn's KMeans (k-means++, Lloyd). Where n × k × n_init is above `largest_exact`, the restarts run on a
     seeded sample of the rows, and Lloyd's iterations then go on over all rows from the best centres found: linear in n,
-    with one copy of `x` in memory. benchmarks/cluster_scale.py measures time, memory and agreement with exact k-means.
+    with no copy of `x`. benchmarks/cluster_scale.py measures time, memory and agreement with exact k-means.
     """
     from sklearn.cluster import KMeans
 
     n = len(x)
     sample = max(largest_exact // (k * n_init), 20 * k)
-    start: str | Matrix = "k-means++"
-    how, restarts = "exact", n_init
     # One thread: sums that several threads share depend on their number in the last bits.
     with threadpool_limits(1):
-        if n_init > 1 and n > sample:
+        if n_init == 1 or n <= sample:
+            fitted = KMeans(k, n_init=n_init, random_state=seed).fit(x)
+            how, centres, iterations = "exact", fitted.cluster_centers_, fitted.n_iter_
+            labels, distances = _nearest(x, centres)
+        else:
             rows = np.sort(np.random.default_rng(seed).choice(n, sample, replace=False))
             start = KMeans(k, n_init=n_init, random_state=seed).fit(x[rows]).cluster_centers_
-            how, restarts = "sampled start", 1
-        fitted = KMeans(k, init=start, n_init=restarts, random_state=seed).fit(x)
-        labels = fitted.labels_.astype(np.int32)
-        distances = _distances(x, fitted.cluster_centers_, labels)
-    log.info("%s rows in %s clusters: k-means, %s (n_init %s), %s iterations", n, k, how, n_init, fitted.n_iter_)
-    return Clusters(labels, distances, fitted.cluster_centers_, float(fitted.inertia_), how)
+            how, (centres, labels, distances, iterations) = f"started on {sample} rows", _lloyd(x, start)
+    inertia = float(np.square(distances, dtype=np.float64).sum())
+    log.info("%s rows in %s clusters: k-means, %s (n_init %s), %s iterations", n, k, how, n_init, iterations)
+    return Clusters(labels, distances, centres, inertia, how)
+
+
+def _lloyd(x: Matrix, centres: Matrix, tolerance: float = 1e-4, most: int = 300) -> tuple[Matrix, Labels, Matrix, int]:
+    """Lloyd's iterations from `centres`, chunk by chunk: KMeans.fit would hold two more copies of `x` in memory.
+
+    Ends as KMeans does, when the centres move by less than `tolerance` of the rows' mean variance.
+    """
+    k, width = centres.shape
+    variance = float(np.mean([x[:, i].var(dtype=np.float64) for i in range(width)]))
+    iteration, shift = 0, np.inf
+    while shift > tolerance * variance and iteration < most:
+        iteration += 1
+        labels, _ = _nearest(x, centres)
+        sums = np.zeros((k, width))
+        for part in _parts(len(x)):
+            sums += np.eye(k, dtype=np.float32)[labels[part]].T @ x[part]
+        counts = np.bincount(labels, minlength=k)[:, None]
+        moved = np.where(counts, sums / np.maximum(counts, 1), centres).astype(np.float32)
+        shift, centres = float(np.square(moved - centres).sum()), moved
+    labels, distances = _nearest(x, centres)
+    return centres, labels, distances, iteration
+
+
+def _nearest(x: Matrix, centres: Matrix) -> tuple[Labels, Matrix]:
+    """The nearest centre of each row, and the distance to it."""
+    from sklearn.metrics import pairwise_distances_argmin
+
+    labels, distances = np.empty(len(x), np.int32), np.empty(len(x), np.float32)
+    for part in _parts(len(x)):
+        labels[part] = pairwise_distances_argmin(x[part], centres)
+        distances[part] = np.linalg.norm(x[part] - centres[labels[part]], axis=1)
+    return labels, distances
+
+
+def _parts(n: int, rows: int = 65_536) -> list[slice]:
+    return [slice(i, i + rows) for i in range(0, n, rows)]
 
 
 def choose_k(x: Matrix, largest: int, how: Literal["silhouette", "inertia"], *, seed: int, n_init: int) -> int:
@@ -94,12 +131,5 @@ def plane(x: Matrix) -> Matrix:
     if components > 0:
         with threadpool_limits(1):
             # Through the d×d covariance: no second copy of x, and no random start.
-            flat[:, :components] = PCA(components, svd_solver="covariance_eigh").fit_transform(x)
+            flat[:, :components] = PCA(components, svd_solver="covariance_eigh", copy=False).fit_transform(x)
     return flat
-
-
-def _distances(x: Matrix, centres: Matrix, labels: npt.NDArray[np.int32], chunk: int = 65_536) -> Matrix:
-    distances = np.empty(len(x), np.float32)
-    for i in range(0, len(x), chunk):
-        distances[i : i + chunk] = np.linalg.norm(x[i : i + chunk] - centres[labels[i : i + chunk]], axis=1)
-    return distances

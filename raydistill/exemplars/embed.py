@@ -154,6 +154,7 @@ def _encode(texts: list[str], rows: list[int], settings: ExemplarSettings) -> It
     gpus = settings.encoder_gpus
     if gpus is None:
         gpus = 1.0 if ray.cluster_resources().get("GPU", 0) >= settings.encoder_actors else 0.0
+    _check_room(settings.encoder_cpus, gpus)
     stage = ray.data.from_arrow(
         [pa.table({"row": pa.array(b, pa.int64()), "text": [texts[row] for row in b]}) for b in blocks]
     ).map_batches(
@@ -177,6 +178,20 @@ def _encode(texts: list[str], rows: list[int], settings: ExemplarSettings) -> It
             f"The sentence encoder {settings.encoder} failed: {_last_line(error)}",
             "exemplars.encoder is minilm, a folder that SentenceTransformer opens, or a hub id this machine can load.",
         ) from None
+
+
+def _check_room(cpus: float, gpus: float) -> None:
+    """Refuse an actor that a single machine can never hold: Ray would wait for it for ever (a cluster may grow)."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for kind, wanted in ("cpus", cpus), ("gpus", gpus):
+        has = nodes[0].get(kind.upper()[:-1], 0)
+        if len(nodes) == 1 and wanted > has and nodes[0].get("CPU", 0):
+            raise SettingsError(
+                f"exemplars.encoder_{kind} is {wanted:g}, but Ray has {has:g} {kind.upper()[:-1]}s here.",
+                f"Lower exemplars.encoder_{kind}, or connect to a cluster with ray.address.",
+            )
 
 
 class _Shelf:
