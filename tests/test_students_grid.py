@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -280,12 +281,21 @@ def test_a_killed_training_goes_on_from_its_last_epoch(tmp_path, tiny_gpt2):
     assert losses(rows["killed"]) == pytest.approx(losses(rows["whole"]), rel=1e-4)
 
 
+def without_dropout(folder: Path, copy: Path) -> Path:
+    """Dropout draws by row, and two workers hold other rows than one."""
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config |= {name: 0.0 for name in config if "drop" in name}
+    (copy / "config.json").write_text(json.dumps(config))
+    return copy
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_learn_what_this_process_learns(local_ray, tmp_path, tiny_gpt2, tiny_t5, workers):
     """One worker, or two that share each step's rows (gloo): the losses are those of training in process."""
     questions, training = tables(methods=("new_fine_tune_cot",))
-    model = tiny_gpt2 if workers == 2 else tiny_t5
+    model = without_dropout(tiny_gpt2 if workers == 2 else tiny_t5, tmp_path / "student")
     common = {"methods": ["new_fine_tune_cot"], "accumulate": 2}
     here, _ = train(settings(tmp_path / "here", model, **common, batch_size=4), questions, training)
     config = settings(
@@ -294,7 +304,7 @@ def test_workers_learn_what_this_process_learns(local_ray, tmp_path, tiny_gpt2, 
     there, shown = train(config, questions, training)
     assert [r["error"] for r in there] == [""]
     assert "1 trained" in shown
-    assert losses(there[0]) == pytest.approx(losses(here[0]), rel=2e-2 if workers == 1 else 1e-4)
+    assert losses(there[0]) == pytest.approx(losses(here[0]), rel=1e-4)
     metrics = json.loads(Path(there[0]["checkpoint"]).with_name("metrics.json").read_text())
     assert metrics["workers"] == workers
     assert sorted(p.name for p in Path(tmp_path, "ray", "students").iterdir()) == [there[0]["trial"]]
