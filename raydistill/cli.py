@@ -6,6 +6,7 @@ Flags, help texts and types are those of the settings tree (`raydistill.config`)
 from __future__ import annotations
 
 import argparse
+import datetime
 import difflib
 import shlex
 import sys
@@ -37,7 +38,10 @@ def parse(argv: list[str], description: str, switches: dict[str, str] | None = N
         SettingsError: unknown flag or key, wrong type or value; the text names the setting and what is allowed.
     """
     parser = _parser(description, switches or {})
-    given, unknown = parser.parse_known_args(_normalised(argv, parser))
+    try:
+        given, unknown = parser.parse_known_args(_normalised(argv, parser))
+    except argparse.ArgumentError as error:
+        raise SettingsError(f"{error}.", "`--help` lists every setting with what it takes.") from None
     if unknown:
         _refuse_flag(unknown[0], parser)
     values = vars(given)
@@ -182,8 +186,8 @@ def _value(name: str, text: str) -> Any:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-    if isinstance(value, bool) and text.lower() not in ("true", "false"):
-        return text  # YAML 1.1 reads yes/no/on/off as booleans; a user means the word
+    if (isinstance(value, bool) and text.lower() not in ("true", "false")) or isinstance(value, datetime.date):
+        return text  # YAML 1.1 reads yes/no/on/off as booleans, and runs/… may be named by a date
     return value
 
 
@@ -228,7 +232,9 @@ def _problem(error: Any) -> str:
     if not path:
         return str(error["msg"]).removeprefix("Value error, ")
     meaning = f" ({' '.join(info.description.split())})" if info and info.description else ""
-    got = "" if name == "teacher.base_url" else f"; got {error['input']!r}"  # an address may hold a key
+    # an address may hold a key, and a key is sometimes given where its variable's name belongs
+    private = name in ("run_dir", "teacher.base_url", "teacher.journal", "teacher.api_key_env")
+    got = "" if private else f"; got {error['input']!r}"
     return f"{name}: {str(error['msg']).removeprefix('Value error, ')}{got}{meaning}"
 
 

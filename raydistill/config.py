@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal, get_origin
 from urllib.parse import urlsplit
@@ -25,6 +26,17 @@ TaskName = Literal[
 ]
 AnswerType = Literal["number", "letter", "yes_no", "letters", "text"]
 Method = Literal["vanilla", "fine_tune_cot", "clustered", "new_fine_tune_cot"]
+
+
+STORAGE_KEYS = "storage takes its keys from its own environment variables or files"
+
+
+def _without_secret(place: str, instead: str) -> str:
+    """Refuse user names, passwords and keys in an address: settings are written down and shown."""
+    parts = urlsplit(place)
+    if parts.username or parts.password or re.search(r"(?i)secret|key|token|password", parts.query):
+        raise ValueError(f"should hold no key or password: {instead}")
+    return place
 
 
 class Section(BaseModel):
@@ -139,7 +151,7 @@ class TeacherSettings(Section):
     """Address of the endpoint (kind api)."""
     model: str = "gpt-3.5-turbo-instruct"
     """Model name as the endpoint knows it."""
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: str = Field("OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Name of the environment variable that holds the key; the key itself is never a setting."""
     endpoint: Literal["completions", "chat"] = "completions"
     """Which endpoint to call."""
@@ -199,9 +211,14 @@ class TeacherSettings(Section):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("should be an address such as https://api.openai.com/v1")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("should hold no key, password or query; the key comes from the variable in api_key_env")
-        return url
+        if parts.query:
+            raise ValueError("should hold no query; the key comes from the variable in api_key_env")
+        return _without_secret(url, "the key comes from the variable in api_key_env")
+
+    @field_validator("journal")
+    @classmethod
+    def _no_secret_in_the_journal(cls, place: str | None) -> str | None:
+        return place and _without_secret(place, STORAGE_KEYS)
 
 
 class ExemplarSettings(Section):
@@ -372,6 +389,11 @@ class Settings(Section):
     cascade: CascadeSettings = CascadeSettings()
     ray: RaySettings = RaySettings()
 
+    @field_validator("run_dir")
+    @classmethod
+    def _no_secret_in_the_directory(cls, place: str) -> str:
+        return _without_secret(place, STORAGE_KEYS)
+
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         q, s = self.questions, self.students
@@ -389,13 +411,24 @@ class Settings(Section):
 
     @property
     def run_path(self) -> str:
-        """`run_dir` made absolute (Ray workers have other working directories); URIs stay as they are.
+        """`run_dir` made absolute."""
+        return absolute(self.run_dir)
 
-        The working directory that a Ray job uploads is a copy which goes with the session: there, relative directories
-        are taken from the home directory.
-        """
-        if "://" in self.run_dir:
-            return self.run_dir
-        job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}").get("runtime_env") or {}
-        start = Path.home() / "raydistill" if job.get("working_dir") else Path.cwd()
-        return str((start / Path(self.run_dir).expanduser()).resolve())
+    def absolute(self) -> Settings:
+        """These settings with absolute places: Ray's workers have other working directories than the driver."""
+        journal = self.teacher.journal and absolute(self.teacher.journal)
+        teacher = self.teacher.model_copy(update={"journal": journal})
+        return self.model_copy(update={"run_dir": self.run_path, "teacher": teacher})
+
+
+def absolute(path: str) -> str:
+    """A local path made absolute; URIs stay as they are.
+
+    The working directory that a Ray job uploads is a copy which goes with the session: there, relative paths are taken
+    from `raydistill` in the home directory.
+    """
+    if "://" in path:
+        return path
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}").get("runtime_env") or {}
+    start = Path.home() / "raydistill" if job.get("working_dir") else Path.cwd()
+    return str((start / Path(path).expanduser()).resolve())

@@ -6,10 +6,12 @@ endpoint are opened by the first stage that needs them, the endpoint first: a wr
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +33,7 @@ _HOW_TEACHER = {
     *("max_usd", "max_tokens", "max_failed", "timeout_s", "max_attempts", "backoff_s", "samples_per_request"),
     "api_key_env",
 }
+_HOW_EXEMPLARS = {"encoder_actors", "encoder_cpus", "encoder_gpus"}
 _HOW_STUDENTS = {
     "concurrent_trials",
     "cpus_per_worker",
@@ -47,6 +50,7 @@ def run(settings: Settings, progress: Progress | None = None) -> str:
     Raises:
         UserError: what a user can mend, named; everything finished so far is kept.
     """
+    settings = settings.absolute()
     with ExitStack() as stack:
         return _stages(_Run(settings, Store(settings.run_path), progress or Progress(), stack))
 
@@ -56,6 +60,7 @@ def _stages(run: _Run) -> str:
     methods, degrees = settings.students.methods, settings.students.degrees
     answers = settings.teacher.model_dump(mode="json", exclude=_HOW_TEACHER)
     learning = settings.students.model_dump(mode="json", exclude=_HOW_STUDENTS)
+    choosing = [settings.exemplars.model_dump(mode="json", exclude=_HOW_EXEMPLARS), _file_hash(settings.exemplars.file)]
     zero_shot = few_shot = SAMPLES.empty_table()
     exemplars = EXEMPLARS.empty_table()
 
@@ -66,11 +71,12 @@ def _stages(run: _Run) -> str:
         zero_shot = run.stage("zero_shot", [to_ask, answers], lambda: run.ask("zero_shot", to_ask))
     if asks.few_shot_methods(settings):
         exemplars = run.stage(
-            "exemplars", [questions, zero_shot, settings.exemplars, methods], lambda: run.choose(questions, zero_shot)
+            "exemplars", [questions, zero_shot, choosing, methods], lambda: run.choose(questions, zero_shot)
         )
         to_ask_again = asks.few_shot(questions, exemplars, settings)
         few_shot = run.stage("few_shot", [to_ask_again, answers], lambda: run.ask("few_shot", to_ask_again))
-    bought = ledger.load(run.store)
+    asked = [name for name, samples in (("zero_shot", zero_shot), ("few_shot", few_shot)) if samples.num_rows]
+    bought = ledger.load(run.store, asked)
     run.stage("ledger", [bought], lambda: bought)
     training = run.stage(
         "training",
@@ -168,6 +174,13 @@ class _Run:
         path = page.write(self.store, self.settings)
         terminal.show(self.store, self.settings)
         return path
+
+
+def _file_hash(path: str | None) -> str:
+    """SHA-256 of a file that settings name; "" without one (a missing file is its stage's error to tell)."""
+    if not path or not Path(path).is_file():
+        return ""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _identity(part: Any) -> Any:

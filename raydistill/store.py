@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from raydistill import __version__
 from raydistill.errors import UserError
 
 
@@ -130,8 +131,9 @@ class Store:
 @functools.cache
 def versions() -> dict[str, str]:
     """Versions that a result may depend on; `commit` where the package runs from a git checkout."""
-    packages = ["raydistill", "ray", "torch", "transformers", "sentence-transformers", "scikit-learn", "openai"]
-    found = {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    packages = ["ray", "torch", "transformers", "sentence-transformers", "scikit-learn", "openai"]
+    found = {"python": platform.python_version(), "raydistill": __version__}
+    found |= {name: metadata.version(name) for name in packages}
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         ask = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
         shown = subprocess.run(ask, capture_output=True, text=True, timeout=10)

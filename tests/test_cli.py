@@ -42,6 +42,10 @@ def test_a_price_in_the_file_may_be_switched_off_from_the_command_line(tmp_path)
     assert parse(str(file), "--max-usd", "null").teacher.max_usd is None
 
 
+def test_a_date_is_a_name():
+    assert parse("--run_dir", "2026-10-01").run_dir == "2026-10-01"
+
+
 def test_shorthands_dashes_lists_and_switches():
     settings, on = cli.parse(
         ["--local", "quickstart", "--teacher", "api", "--max-usd", "5", "--students.models", "t5-small", "--dry"],
@@ -66,6 +70,7 @@ def test_shorthands_dashes_lists_and_switches():
         (["--questions.tasks", "[coin_flop]"], ["questions.tasks", "coin_flip"]),
         (["--questions.file", "x.csv"], ["questions.answer_type"]),
         (["--teacher.base_url", "api.openai.com"], ["teacher.base_url", "https://"]),
+        (["--teacher.model"], ["teacher.model", "expected one argument"]),
         (["nowhere.yaml"], ["nowhere.yaml", "quickstart"]),
     ],
 )
@@ -147,11 +152,20 @@ def test_a_user_sees_sentences_and_an_exit_code_not_a_trace(capsys, raised, code
         assert text in shown
 
 
-@pytest.mark.parametrize("url", ["https://me:s3cret@host/v1", "https://host/v1?key=s3cret"])
-def test_a_key_in_the_address_is_refused_and_not_repeated(url):
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--teacher.base_url", "https://me:s3cret@host/v1"),
+        ("--teacher.base_url", "https://host/v1?key=s3cret"),
+        ("--teacher.api_key_env", "sk-s3cret"),
+        ("--run_dir", "s3://ID:s3cret@bucket/run"),
+        ("--teacher.journal", "s3://bucket/run?secret_key=s3cret"),
+    ],
+)
+def test_a_key_among_the_settings_is_refused_and_not_repeated(flag, value):
     with pytest.raises(SettingsError) as error:
-        parse("--teacher.base_url", url)
-    assert "api_key_env" in str(error.value)
+        parse(flag, value)
+    assert flag[2:] in str(error.value)
     assert "s3cret" not in str(error.value)
 
 
@@ -161,5 +175,11 @@ def test_a_relative_run_directory_is_not_lost_with_the_session_of_a_ray_job(monk
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {"working_dir": "gcs://x.zip"}}')
     assert Settings(run_dir="runs/a").run_path == "/home/somebody/raydistill/runs/a"
+    elsewhere = Settings.model_validate({"run_dir": "runs/a", "teacher": {"journal": "paid"}}).absolute()
+    assert (elsewhere.run_dir, elsewhere.teacher.journal) == (
+        "/home/somebody/raydistill/runs/a",
+        "/home/somebody/raydistill/paid",
+    )
+    assert elsewhere.absolute() == elsewhere
     assert Settings(run_dir="/data/a").run_path == "/data/a"
     assert Settings(run_dir="s3://bucket/a").run_path == "s3://bucket/a"

@@ -110,6 +110,9 @@ def parse(content: bytes, headers: Mapping[str, str], request: Request) -> Reply
             texts = [choice["message"].get("content") or "" for choice in choices]
         else:
             texts = [choice["text"] or "" for choice in choices]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("texts of another type")
+        texts = [text.encode("utf-8", "replace").decode() for text in texts]  # half a surrogate pair, cut by a limit
         finish = [str(choice.get("finish_reason") or "") for choice in choices]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise retries.unreadable("the answer is not a completion", content) from None

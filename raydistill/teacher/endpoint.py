@@ -61,7 +61,7 @@ def open_endpoint(settings: TeacherSettings) -> Iterator[Endpoint]:
         from raydistill import weights
         from raydistill.teacher import local
 
-        gguf = Path(settings.local.gguf) if settings.local.gguf else weights.smollm2_gguf()
+        gguf = Path(settings.local.gguf).expanduser() if settings.local.gguf else weights.smollm2_gguf()
         with local.serve(settings.local) as server:
             label = f"{server.model} (local llama.cpp server)"
             yield Endpoint(

@@ -108,9 +108,11 @@ class Folder:
 
     def _claim(self) -> None:
         marker, names = f"{self.root}/JOURNAL.json", self.names()
+        text = b""
         if "JOURNAL.json" in names:
             with self.fs.open_input_stream(marker) as stream:
                 text = stream.readall()
+        if text:  # an empty marker is one that a kill cut short
             try:
                 found = json.loads(text)
                 known = found["format"] == FORMAT
@@ -127,7 +129,7 @@ class Folder:
                     f"The journal {self.path} has version {version}; this raydistill reads up to {VERSION}.",
                     "Update raydistill, or give another folder with --teacher.journal; nothing was changed.",
                 )
-        elif names:
+        elif {*names} - {"JOURNAL.json"}:
             raise JournalError(
                 f"The folder {self.path} is no raydistill journal: it has files ({names[0]}) but no JOURNAL.json.",
                 "Give an empty or new folder with --teacher.journal; nothing was changed.",
@@ -261,9 +263,13 @@ class Writer:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
             _lock(self._file)
         start, left = self._end, memoryview(data)
-        while left:
-            left = left[os.write(self._file, left) :]
-        os.fsync(self._file)
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+            os.fsync(self._file)
+        except OSError:
+            os.ftruncate(self._file, self._end)  # a later line must not be glued to half of this one
+            raise
         self._end += len(data)
         return [(name, start + int(end)) for end in ends[:-1]]
 

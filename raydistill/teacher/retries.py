@@ -81,7 +81,7 @@ def of_answer(
         return CallError("context_length", message)
     if status in (400, 422) and n > 1 and (param == "n" or _ABOUT_N.search(text)):
         return CallError("refused_n", message)
-    return CallError("fatal", message, hopeless=status in (401, 403, 404))
+    return CallError("fatal", message, hopeless=status in (401, 402, 403, 404))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -15,6 +15,7 @@ import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -230,11 +231,21 @@ def _run_blocks(
                 "session": session,
                 "journal_id": journal_folder(settings).id,
             },
+            **_placement(endpoint),
         )
         for batch in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             outcome.append(batch)
     except BaseException as error:  # handed to the thread that shows progress
         failure.append(error)
+
+
+def _placement(endpoint: Endpoint) -> dict[str, Any]:
+    """Actors of a teacher that listens on this node alone (simulated, local, loopback) stay on this node."""
+    import ray
+
+    if urlsplit(endpoint.base_url).hostname not in ("localhost", "127.0.0.1", "::1"):
+        return {}
+    return {"label_selector": {"ray.io/node-id": ray.get_runtime_context().get_node_id()}}
 
 
 def _blocks(asks: pa.Table, actors: int) -> list[pa.Table]:
