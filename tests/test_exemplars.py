@@ -150,6 +150,13 @@ def test_lines_count_with_the_opening_sentence_and_double_breaks_count_once() ->
     assert of_first(choose(*world(TWO, {0: {"rationale": lines + "\n\nIt is 5."}})))["question_id"] == "q001"
 
 
+def test_a_decimal_answer_is_seen_in_the_last_sentence() -> None:
+    decimal = {"prediction": "14.02", "rationale": " One costs 7.01. So two cost $14.02."}
+    assert of_first(choose(*world(TWO, {0: decimal})))["answer"] == "14.02"
+    hidden = decimal | {"rationale": " So two cost $14.02. Now he has to find his purse and pay at the counter."}
+    assert of_first(choose(*world(TWO, {0: hidden})))["question_id"] == "q001"
+
+
 def test_question_length_is_limited_by_task_and_setting() -> None:
     long = {0: {"question": "word " * 100}}
     assert of_first(choose(*world(TWO, questions=long)))["question_id"] == "q001"

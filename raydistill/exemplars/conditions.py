@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -59,7 +60,8 @@ def failures(
         failed["lines"] = f"rationale of {lines} lines (at most {most_lines})"
     if not text.endswith("."):
         failed["full stop"] = "rationale does not end with a full stop"
-    pieces = text.split(".")
+    # Auto-CoT cuts at decimal points too, so that no decimal answer ever passes; here full stops alone cut.
+    pieces = re.split(r"\.(?!\d)", text)
     shown = len(pieces) > 1 and prediction in pieces[-2]
     if question["answer_type"] == "number" and not shown and prediction not in text.split()[-10:]:
         failed["answer shown"] = f"answer {prediction} is not in the last sentence"
