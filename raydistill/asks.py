@@ -41,7 +41,9 @@ def needs_teacher(settings: Settings) -> bool:
 
 def zero_shot(questions: pa.Table, settings: Settings) -> pa.Table:
     """Rows (ASKS) of the zero-shot stage; both calls are always made, as in Ho et al. 2023."""
-    degrees = {1} | ({*settings.students.degrees} if "fine_tune_cot" in settings.students.methods else set())
+    degrees = {1} if few_shot_methods(settings) and not settings.exemplars.file else set()  # to choose exemplars from
+    if "fine_tune_cot" in settings.students.methods:
+        degrees |= {1, *settings.students.degrees}
     rows = [
         _ask(row, "fine_tune_cot", degree, prompts.zero_shot(row["question"]), False, settings)
         for degree in sorted(degrees)

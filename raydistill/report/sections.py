@@ -36,6 +36,8 @@ def head(run: Run) -> Row:
     if any(errors):
         lost = f"{sum(map(bool, errors)):,} of {len(errors):,}"
         notices.append(f"{lost} teacher answers failed and count in no figure. The same command again retries them.")
+    if run.settings.students.select == "best_on_test":
+        notices.append("Epochs were chosen on the test questions: comparable with the paper, and optimistic.")
     return {
         "title": f"What {who} learned from {labels.teacher(run.settings) if run.taught else 'right answers alone'}",
         "simulated": run.simulated,
@@ -293,9 +295,9 @@ def paper_beside(run: Run) -> Row:
     """Per task that the paper has: this run's figures and the published ones, method by method."""
     ours: dict[str, dict[tuple[str, int, str], float]] = {}
     for row in (r for r in _judged(run) if r["split"] == "test"):
-        ours.setdefault(row["task"], {})[row["method"], row["degree"], row["student"]] = row["accuracy"]
+        ours.setdefault(row["task"], {})[row["method"], row["degree"], row["student"]] = row["baseline_accuracy"]
     for row in (r for r in run.asked_overall if r["task"] in ours):
-        ours[row["task"]][row["method"], row["degree"], "teacher"] = row["accuracy"]
+        ours[row["task"]][row["method"], row["degree"], "teacher"] = row["baseline_accuracy"]
     found: list[dict[str, Any]] = []
     for task, own in ours.items():
         printed = paper.figures(task)

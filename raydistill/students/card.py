@@ -41,6 +41,7 @@ def _card(student: dict[str, Any], questions: pa.Table, predictions: pa.Table, *
     question = questions["question"][0].as_py() if questions.num_rows else "{question}"
     asked = prompt(question, seq2seq=seq2seq)
     kind = "AutoModelForSeq2SeqLM" if seq2seq else "AutoModelForCausalLM"
+    source = "no teacher: the answers of the data" if student["method"] == "vanilla" else f"teacher: {teacher}"
     thinks = mark_of(student["method"]) != ""
     answer = f"its reasoning, then `{MARK}` and the answer" if thinks else "the answer alone"
     scores = "\n".join(
@@ -58,7 +59,7 @@ tags: [raydistill, distillation, chain-of-thought]
 # {student["student"]} taught {student["task"]} ({student["method"]}, D={student["degree"]}, seed {student["seed"]})
 
 Trained by raydistill on {student["train_rows"]} texts of the task {student["task"]}; method `{student["method"]}`;
-teacher: {teacher}. {student["steps"]} steps, {student["train_tokens"]:,} tokens, {student["train_seconds"]:.0f} s.
+{source}. {student["steps"]} steps, {student["train_tokens"]:,} tokens, {student["train_seconds"]:.0f} s.
 
 ## How to ask it
 It writes {answer}. Prompt, exactly:

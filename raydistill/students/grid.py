@@ -130,16 +130,18 @@ def _trial(
 
     if students.canonical_answers:
         texts = _canonical(texts, questions)
-    ids = sorted(set(texts["question_id"].to_pylist()))
-    Random(f"validation/{seed}").shuffle(ids)
-    withheld = pa.array(ids[: round(students.validation_share * len(ids))], pa.string())
-    held_out = pc.is_in(texts["question_id"], withheld)
     of_task = questions.filter(pc.field("task") == task)
+    # Of all train questions, not of those that the teacher got right: else methods are judged on other, easier ones.
+    ids = sorted(of_task.filter(pc.field("split") == "train")["question_id"].to_pylist())
+    Random(f"validation/{seed}").shuffle(ids)
+    count = max(1, round(students.validation_share * len(ids))) if students.validation_share and len(ids) > 1 else 0
+    withheld = pa.array(sorted(ids[:count]), pa.string())
+    held_out = pc.is_in(texts["question_id"], withheld)
     test = of_task.filter(pc.field("split") == "test") if students.evaluate_every_epoch else of_task.slice(0, 0)
     learned = students.model_dump(mode="json", exclude=_NOT_LEARNED)
     key = fingerprint(
         [identity(name), task, method, degree, seed, learned, max(1, students.workers)],
-        [content_hash(texts), content_hash(test)],
+        [content_hash(texts), content_hash(test), withheld.to_pylist()],
     )
     return Trial(
         trial=key[:16],

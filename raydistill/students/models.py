@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import inspect
 import logging
 from collections.abc import Iterator
@@ -12,7 +14,6 @@ from typing import Any, NamedTuple
 import torch
 
 from raydistill.errors import UserError
-from raydistill.store import fingerprint
 from raydistill.students import folders
 
 EMBEDDED = "smollm2-135m"
@@ -57,13 +58,24 @@ def fetch(location: str) -> str:
 
 
 def identity(name: str) -> str:
-    """What stands for the student's weights in a trial's name: the name and, of a folder, configuration and sizes."""
+    """What stands for the student's weights in a trial's name: the name or, of a folder, its files' content."""
     folder = Path(name).expanduser()
     if name == EMBEDDED or not folder.is_dir():
         return name
     files = sorted(p for p in folder.iterdir() if p.is_file())
-    small = [p.read_bytes().hex() for p in files if p.suffix == ".json" and p.stat().st_size < 100_000]
-    return fingerprint([(p.name, p.stat().st_size) for p in files], small)
+    return _content(tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files))
+
+
+@functools.lru_cache(maxsize=256)
+def _content(files: tuple[tuple[str, int, int], ...]) -> str:
+    """SHA-256 (hex) of files given as (path, size, time changed): read once while they stay as they are."""
+    digest = hashlib.sha256()
+    for path, size, _ in files:
+        digest.update(f"{Path(path).name} {size}\n".encode())
+        with open(path, "rb") as stream:
+            while chunk := stream.read(1 << 22):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def check(location: str) -> None:

@@ -20,7 +20,7 @@ from raydistill.progress import Progress
 from raydistill.store import Store, content_hash, fingerprint
 from raydistill.students import card, judge
 from raydistill.students.grid import resources
-from raydistill.students.models import Student, open_student, use_bf16
+from raydistill.students.models import Student, StudentError, open_student, use_bf16
 from raydistill.tables import PREDICTIONS, QUESTIONS
 
 TEST_SPLITS = ["test", "test_unseen"]
@@ -69,11 +69,12 @@ def answers(
 ) -> Iterable[pa.Table]:
     """PREDICTIONS of students (STUDENTS rows) on questions, block by block, each of one trial and one of `samples`.
 
-    A sample other than GREEDY is drawn at `cascade.temperature`, with its number as the seed.
+    A sample other than GREEDY is drawn at `cascade.temperature`, with its number as the seed. A student that cannot be
+    opened answers nothing.
     """
     if settings.local or settings.students.workers == 0:
         student = _Answering(settings.students, torch.cuda.is_available(), settings.cascade.temperature)
-        yield from (student(block) for block in _blocks(work, LARGEST_BLOCK, samples))
+        yield from (part for block in _blocks(work, LARGEST_BLOCK, samples) if (part := student(block)).num_rows)
         return
     import ray.data
 
@@ -88,12 +89,12 @@ def answers(
         fn_constructor_args=(settings.students, needs.gpus > 0, settings.cascade.temperature),
         batch_size=None,  # a block is a batch: the questions of one student
         batch_format="pyarrow",
-        udf_modifying_row_count=False,
         num_cpus=needs.cpus,
         num_gpus=needs.gpus or None,
         compute=ray.data.ActorPoolStrategy(size=min(actors, len(blocks)), max_tasks_in_flight_per_actor=1),
     )
-    yield from answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    parts = answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    yield from (part for part in parts if isinstance(part, pa.Table) and part.num_rows)
 
 
 def _blocks(work: list[tuple[dict[str, Any], pa.Table]], largest: int, samples: Sequence[int]) -> list[pa.Table]:
@@ -125,7 +126,10 @@ class _Answering:
         if self.loaded is None or self.loaded[0] != checkpoint:
             self.loaded = None  # frees the last one first
             dtype = torch.bfloat16 if use_bf16(self.settings.precision, self.gpu) else torch.float32
-            student = open_student(checkpoint, dtype=dtype)
+            try:
+                student = open_student(checkpoint, dtype=dtype)
+            except StudentError:  # no answers: the results say how many are missing, and other students go on
+                return PREDICTIONS.empty_table()
             if self.gpu:
                 student.model.to("cuda")
             self.loaded = (checkpoint, student)

@@ -110,7 +110,11 @@ def _tune(
     if how.early_stopping:
         _needs_dashboard()
         options["scheduler"] = tune.schedulers.ASHAScheduler(
-            time_attr="epoch", max_t=settings.students.epochs, grace_period=1, reduction_factor=3
+            time_attr="epoch",
+            max_t=settings.students.epochs,
+            grace_period=1,
+            reduction_factor=3,
+            stop_last_trials=False,
         )
     if how.algorithm == "optuna":
         space, options["search_alg"] = _optuna(base, known, how, store)
@@ -128,9 +132,9 @@ def _tune(
         tried = todo
     for point in tried:
         trial = vary(base, point)
-        if _outcome(trial, store) is None:
-            reports = store.read_text(f"{trial.folder}/epochs.json")
-            store.write_text(f"{trial.folder}/stopped.json", reports or json.dumps({"epochs": []}))
+        reports = store.read_text(f"{trial.folder}/epochs.json")
+        if _outcome(trial, store) is None and reports and store.read_text(f"{trial.folder}/error.txt") is None:
+            store.write_text(f"{trial.folder}/stopped.json", reports)
         grid.forget(store, f"{trial.folder}/ray")
 
 

@@ -311,6 +311,11 @@ class _Report(TrainerCallback):
             entry["test_accuracy"] = self._accuracy(copied, trial.test)
         self.losses = []
         key = {"validation": "validation_accuracy", "best_on_test": "test_accuracy"}.get(settings.select)
+        if key and entry[key] is None:
+            raise StudentError(
+                f"students.select {settings.select} has no questions to choose the epoch by.",
+                "Raise students.validation_share, or choose students.select last.",
+            )
         if key and all(entry[key] > e[key] for e in self.history) and args.process_index == 0:
             _save(self.student._replace(model=_copy(self.student, torch.float32)), self.work / "best")
         self.history.append(entry)
