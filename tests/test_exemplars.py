@@ -1,9 +1,8 @@
-"""Algorithm 1: clusters, conditions, ladder, leave-one-out, own exemplars; embeddings through real Ray actors."""
+"""Algorithm 1: clusters, conditions, ladder, leave-one-out, own exemplars."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from raydistill.config import ExemplarSettings
-from raydistill.errors import SettingsError, UserError
+from raydistill.errors import UserError
 from raydistill.exemplars.cluster import choose_k, cluster, plane
 from raydistill.exemplars.conditions import exemplar_rationale
-from raydistill.exemplars.embed import embed, matrix, vector_array
+from raydistill.exemplars.embed import vector_array
 from raydistill.exemplars.select import leave_one_out, select, select_remote
-from raydistill.store import Store
 from raydistill.tables import CLUSTERS, EMBEDDINGS, EXEMPLARS, QUESTIONS, SAMPLES
 
 BOTH = ["clustered", "new_fine_tune_cot"]
@@ -374,92 +372,7 @@ def test_a_missing_exemplar_file_is_named(tmp_path: Path) -> None:
         choose(*world(TWO), file=str(tmp_path / "nowhere.jsonl"))
 
 
-# --- embeddings ------------------------------------------------------------------------------------------------------
-
-TEXTS = [
-    *(f"Tom has {i} apples and eats {i // 2}. How many apples are left?" for i in range(70)),
-    *(f"A coin is heads up. {n} flips the coin. Is the coin still heads up?" for n in ("Ann", "Bob", "Cem", "Dot")),
-    "Tom has 3 apples and eats 1. How many apples are left?",  # once more
-]
-
-
-def asked(texts: Sequence[str]) -> pa.Table:
-    rows = [{"task": "t", "split": "train", "question_id": f"q{i}", "question": q} for i, q in enumerate(texts)]
-    return table(rows, QUESTIONS)
-
-
-@pytest.fixture(scope="module")
-def embedded(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[pa.Table, Store]:
-    store = Store(str(tmp_path_factory.mktemp("cache")))
-    return embed(asked(TEXTS), ExemplarSettings(), store), store
-
-
-def test_embeddings_are_those_of_the_encoder_in_row_order(embedded: tuple[pa.Table, Store]) -> None:
-    from sentence_transformers import SentenceTransformer
-
-    from raydistill.weights import minilm_folder
-
-    found = embedded[0]
-    assert found.schema.equals(EMBEDDINGS)
-    assert found["question_id"].to_pylist() == [f"q{i}" for i in range(len(TEXTS))]
-    x = matrix(found)
-    assert x.shape == (len(TEXTS), 384)
-    some = [0, 41, 72, len(TEXTS) - 1]
-    expected = SentenceTransformer(str(minilm_folder())).encode([f"Q: {TEXTS[i]}\nA:" for i in some])
-    np.testing.assert_allclose(x[some], expected, atol=1e-5)
-    np.testing.assert_array_equal(x[3], x[-1])
-
-
-def test_embeddings_do_not_depend_on_actors_or_row_order(embedded: tuple[pa.Table, Store]) -> None:
-    order = np.random.default_rng(1).permutation(len(TEXTS))
-    again = embed(asked(TEXTS).take(order), ExemplarSettings(encoder_actors=3, encoder_cpus=0.5), None)
-    np.testing.assert_array_equal(matrix(again), matrix(embedded[0])[order])
-    assert again["question_id"].to_pylist() == [f"q{i}" for i in order]
-
-
-def test_a_cached_question_is_not_embedded_again(embedded: tuple[pa.Table, Store]) -> None:
-    found, store = embedded
-    worked: list[int] = []
-    again = embed(asked(TEXTS), ExemplarSettings(), store, worked.append)
-    assert again.equals(found)
-    assert embed(asked(TEXTS[:9][::-1]), ExemplarSettings(), store, worked.append).num_rows == 9
-    assert worked == []
-    more = embed(asked([*TEXTS, "Quite new?"]), ExemplarSettings(), store, worked.append)
-    assert worked == [len(TEXTS) + 1]
-    np.testing.assert_array_equal(matrix(more)[: len(TEXTS)], matrix(found))
-    assert embed(asked(TEXTS[:2]), ExemplarSettings(), store, worked.append).equals(found.slice(0, 2))
-    assert len(worked) == 1  # though the newest part holds nothing of these
-
-
-def test_a_damaged_part_of_the_cache_costs_only_work(embedded: tuple[pa.Table, Store], tmp_path: Path) -> None:
-    shutil.copytree(embedded[1].path, tmp_path, dirs_exist_ok=True)
-    for part in tmp_path.glob("embeddings/*/*.parquet"):
-        part.write_bytes(part.read_bytes()[:100])
-    worked: list[int] = []
-    again = embed(asked(TEXTS[:3]), ExemplarSettings(), Store(str(tmp_path)), worked.append)
-    assert worked == [3]
-    np.testing.assert_allclose(matrix(again), matrix(embedded[0])[:3], atol=1e-5)
-
-
-def test_no_questions_no_embeddings() -> None:
-    assert embed(asked([]), ExemplarSettings(), None).num_rows == 0
-
-
-def test_a_wrong_encoder_is_named(local_ray: None, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"exemplars\.encoder.*no folder.*nowhere"):
-        embed(asked(TEXTS[:2]), ExemplarSettings(encoder=str(tmp_path / "nowhere")), None)
-    with pytest.raises(SettingsError, match=r"exemplars\.encoder.*no model"):
-        embed(asked(TEXTS[:2]), ExemplarSettings(encoder=str(tmp_path)), None)
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UserError, match=r"sentence encoder .* failed"):
-        embed(asked(TEXTS[:2]), ExemplarSettings(encoder=str(tmp_path)), None)
-
-
-def test_an_actor_that_fits_nowhere_is_refused_rather_than_waited_for(local_ray: None) -> None:
-    with pytest.raises(SettingsError, match=r"exemplars\.encoder_cpus is 64, but Ray has 2 CPUs"):
-        embed(asked(TEXTS[:2]), ExemplarSettings(encoder_cpus=64), None)
-    with pytest.raises(SettingsError, match=r"exemplars\.encoder_gpus is 1, but Ray has 0 GPUs"):
-        embed(asked(TEXTS[:2]), ExemplarSettings(encoder_gpus=1), None)
+# --- as a Ray task ---------------------------------------------------------------------------------------------------
 
 
 def test_selection_as_a_ray_task_gives_the_same_and_passes_errors_on(local_ray: None) -> None:
