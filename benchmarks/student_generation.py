@@ -5,8 +5,8 @@ python benchmarks/student_generation.py [--student FOLDER] [--questions 96] [--b
 The student is SmolLM2-135M taught for a minute on three tasks (its answers end by themselves, at different lengths), or
 a folder. All contestants answer the same test questions of the three tasks, mixed, greedily, with the same weights in
 the same precision: raydistill (sorted by length, finished rows leave the batch), `model.generate` one question at a
-time, and `model.generate` on batches of 32 in file order, left-padded with a mask. Tokens are those written up to the
-end token.
+time (the first few of them: its rate is plain), and `model.generate` on batches of 32 in file order, left-padded with a
+mask. Tokens are those written up to the end token.
 
 The last line is JSON: {"vs_naive", "vs_batched", "tokens_per_s"}.
 """
@@ -32,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--student", help="a trained student's folder")
     parser.add_argument("--questions", type=int, default=96)
+    parser.add_argument("--alone", type=int, default=16, help="questions of the loop that asks one at a time")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--max-new-tokens", type=int, default=160)
     args = parser.parse_args()
@@ -50,7 +51,7 @@ def main() -> None:
         "raydistill": lambda: [
             c.tokens for c in generate(student, prompts, max_new_tokens=limit, batch_size=args.batch)
         ],
-        "one at a time": lambda: loop(student, prompts, limit, 1),
+        "one at a time": lambda: loop(student, prompts[: args.alone], limit, 1),
         "batches of 32": lambda: loop(student, prompts, limit, 32),
     }
     generate(student, prompts[:2], max_new_tokens=4)  # warm up
