@@ -32,9 +32,11 @@ SAMPLES = pa.schema(
         ("sample_index", pa.int32()),
         ("rationale", pa.string()),  # completion without the answer sentence where that held the answer
         ("answer_text", pa.string()),  # the text that the prediction was read from
-        ("prediction", pa.string()),  # null: no answer found
+        ("prediction", pa.string()),  # by the judge that `teacher.judge` names; null: no answer found
         ("correct", pa.bool_()),
-        ("baseline_prediction", pa.string()),  # null: no answer found by the rules of Ho et al. 2023
+        ("robust_prediction", pa.string()),  # both judgements are kept, whichever of them decides
+        ("robust_correct", pa.bool_()),
+        ("baseline_prediction", pa.string()),  # by the rules of Ho et al. 2023
         ("baseline_correct", pa.bool_()),
         ("answered_by", pa.string()),  # rationale | second_call | none
         ("finish_reason", pa.string()),  # of the rationale call

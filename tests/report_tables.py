@@ -154,6 +154,8 @@ def _sample(q: dict[str, Any], method: str, degree: int, index: int, draw: rando
         "answer_text": f" {prediction}." if prediction else "",
         "prediction": prediction,
         "correct": prediction == q["answer"],
+        "robust_prediction": prediction,
+        "robust_correct": prediction == q["answer"],
         "baseline_prediction": prediction if draw.random() < 0.97 else None,
         "baseline_correct": prediction == q["answer"] and draw.random() < 0.97,
         "answered_by": "none"

@@ -159,7 +159,7 @@ def test_an_arithmetic_benchmark_with_a_teacher_that_is_settings(data_dir, tmp_p
             tiny_t5,
             questions=ask,
             teacher={"kind": "api", "base_url": server.base_url, "model": server.model, "endpoint": "chat"}
-            | {"api_key_env": "SOME_KEY", "price": {"input": 1.5, "output": 2.0}},
+            | {"api_key_env": "SOME_KEY", "judge": "baseline", "price": {"input": 1.5, "output": 2.0}},
             students={"methods": ["new_fine_tune_cot"], "untrained": False},
         )
         pipeline.run(settings)
@@ -171,6 +171,9 @@ def test_an_arithmetic_benchmark_with_a_teacher_that_is_settings(data_dir, tmp_p
     assert sum(r["usd"] for r in ledger) > 0
     kept = store.read("training").filter(pc.field("kept"))
     assert kept.num_rows >= 8
+    samples = store.read("few_shot").to_pylist()
+    assert [s["correct"] for s in samples] == [s["baseline_correct"] for s in samples]
+    assert any(s["robust_prediction"] != s["baseline_prediction"] for s in samples)  # "43" and "43.0": both are kept
     assert store.read("results")["n"].to_pylist() == [6]
     for path in Path(settings.run_path).rglob("*"):
         if path.is_file():

@@ -271,9 +271,18 @@ def examples(results: pa.Table, predictions: pa.Table, each: int = 2) -> list[Ro
 
 
 def disagreements(*judged: pa.Table | None) -> tuple[list[Row], int]:
-    """The answers (of SAMPLES or PREDICTIONS) on which the two judges differ, and how many answers there are."""
-    wanted = ["task", "question_id", "prediction", "correct", "baseline_prediction", "baseline_correct"]
-    rows = _rows(judged, wanted)
+    """The answers (of SAMPLES or PREDICTIONS) on which the two judges differ, and how many answers there are.
+
+    In the rows, `prediction` and `correct` are the robust judge's.
+    """
+    names = ["task", "question_id", "prediction", "correct", "baseline_prediction", "baseline_correct"]
+    robust = {"prediction": "robust_prediction", "correct": "robust_correct"}
+    rows = [
+        dict(zip(names, row.values(), strict=True))
+        for table in judged
+        if table is not None
+        for row in _rows([table], [robust.get(n, n) if "robust_correct" in table.column_names else n for n in names])
+    ]
     return [row for row in rows if bool(row["correct"]) != bool(row["baseline_correct"])], len(rows)
 
 
