@@ -100,7 +100,7 @@ def show(questions: pa.Table) -> None:
     )
     for name in names:
         if name in published.BENCHMARKS:
-            console.print(f"{name}: {published.BENCHMARKS[name].hazards}")
+            console.print(f"{name}, published file: {published.BENCHMARKS[name].hazards}")
 
 
 def show_examples(questions: pa.Table, n: int) -> None:
