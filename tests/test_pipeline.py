@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from raydistill import pipeline, tables
+from raydistill import answers, pipeline, tables
 from raydistill.config import Settings
 from raydistill.progress import Progress
 from raydistill.store import Store
@@ -173,7 +173,11 @@ def test_an_arithmetic_benchmark_with_a_teacher_that_is_settings(data_dir, tmp_p
     assert kept.num_rows >= 8
     samples = store.read("few_shot").to_pylist()
     assert [s["correct"] for s in samples] == [s["baseline_correct"] for s in samples]
-    assert any(s["robust_prediction"] != s["baseline_prediction"] for s in samples)  # "43" and "43.0": both are kept
+    golds = {row["question"]: row["answer"] for row in gold}
+    asked = {q["question_id"]: golds[q["question"]] for q in store.read("questions").to_pylist()}
+    for s in samples:  # both judgements are kept, whichever decides
+        rules = {"answer_type": "number", "judge": "robust", "task": "addsub"}
+        assert s["robust_correct"] == answers.is_correct(s["robust_prediction"], asked[s["question_id"]], **rules)
     assert store.read("results")["n"].to_pylist() == [6]
     for path in Path(settings.run_path).rglob("*"):
         if path.is_file():
