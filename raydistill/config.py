@@ -26,6 +26,7 @@ TaskName = Literal[
 ]
 AnswerType = Literal["number", "letter", "yes_no", "letters", "text"]
 Method = Literal["vanilla", "fine_tune_cot", "clustered", "new_fine_tune_cot"]
+UNTRAINED = ("untrained", "untrained_cot")  # what stands for a method where a student is judged as it comes
 
 
 STORAGE_KEYS = "storage takes its keys from its own environment variables or files"
@@ -109,6 +110,8 @@ class SimulatedSettings(Section):
     """Share of few-shot rationales that leave the answer sentence out, so that a second call is needed."""
     run_on_share: float = Field(0.1, ge=0, le=1)
     """Share of completions that run on into an invented next "Q:"."""
+    judge_accuracy: float = Field(0.9, ge=0, le=1)
+    """Share of rationales, sound and unsound, that it judges rightly (see curation.ask_teacher)."""
     latency_s: float = Field(0.02, ge=0)
     """Seconds that an answer takes."""
     requests_per_minute: int | None = Field(None, ge=1)
@@ -261,6 +264,16 @@ class CurationSettings(Section):
     """Drop repeated rationales of one question."""
     keep_most_different: int | None = Field(None, ge=1)
     """Keep at most this many rationales per question, the most different ones."""
+    ask_teacher: bool = False
+    """Ask the teacher about each rationale that would be kept (one short call) and drop those that it calls wrong."""
+    judge_strict: bool = False
+    """Drop what the teacher says neither yes nor no to, what failed and what the budget left out; else they are
+    kept."""
+    judge_max_usd: float | None = Field(None, gt=0)
+    """Spend at most this in USD on the teacher's judgements, within teacher.max_usd. Where either is used up the rest
+    goes unjudged and the run goes on; a larger one judges the rest."""
+    judge_max_tokens: int | None = Field(None, gt=0)
+    """Use at most this many tokens for the teacher's judgements; as judge_max_usd."""
 
 
 class StudentSettings(Section):
@@ -271,7 +284,10 @@ class StudentSettings(Section):
     degrees: list[int] = [1]
     """Degrees of reasoning D: rationales per train question; 1 is the greedy one, D > 1 are sampled."""
     untrained: bool = True
-    """Judge each student before training too."""
+    """Judge each student before training too, by the answers that it gives at once."""
+    untrained_cot: bool = False
+    """Judge each student before training also after "Let's think step by step." (zero-shot-CoT); untrained students
+    rarely stop by themselves, so that each answer costs nearly `max_new_tokens`."""
     seeds: list[int] = [0]
     """One trial for each seed."""
     epochs: int = Field(20, ge=1)

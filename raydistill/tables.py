@@ -88,6 +88,25 @@ CLUSTERS = pa.schema(
     ]
 )
 
+# What the teacher says of its own rationales (curation.ask_teacher), one row for each that curation would keep.
+JUDGEMENTS = pa.schema(
+    [
+        ("task", pa.string()),
+        ("method", pa.string()),
+        ("degree", pa.int32()),
+        ("question_id", pa.string()),
+        ("sample_index", pa.int32()),  # with the four columns above: the row of SAMPLES that is judged
+        ("verdict", pa.string()),  # yes | no | unclear | unjudged (no budget was left) | failed (see error)
+        ("said", pa.string()),  # the teacher's reply
+        ("calls", pa.int32()),
+        ("prompt_tokens", pa.int64()),
+        ("completion_tokens", pa.int64()),
+        ("cost_usd", pa.float64()),  # null: the model has no known price
+        ("error_kind", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+
 # Every candidate for training and its fate; students see the kept rows.
 TRAINING = pa.schema(
     [
@@ -118,7 +137,7 @@ STUDENTS = pa.schema(
     [
         ("trial", pa.string()),  # hash of everything that the trained weights depend on
         ("task", pa.string()),
-        ("method", pa.string()),  # untrained | vanilla | fine_tune_cot | clustered | new_fine_tune_cot
+        ("method", pa.string()),  # untrained | untrained_cot | vanilla | fine_tune_cot | clustered | new_fine_tune_cot
         ("degree", pa.int32()),
         ("student", pa.string()),
         ("seed", pa.int64()),
@@ -192,9 +211,9 @@ CASCADE = pa.schema(
 
 LEDGER = pa.schema(
     [
-        ("stage", pa.string()),  # zero_shot | few_shot
+        ("stage", pa.string()),  # zero_shot | few_shot | judge
         ("task", pa.string()),
-        ("kind", pa.string()),  # rationale | answer
+        ("kind", pa.string()),  # rationale | answer | judgement
         ("calls", pa.int64()),  # answered requests that this run's tables rest on
         ("attempts", pa.int64()),  # requests sent for them, retries included
         ("reused", pa.int64()),  # of the calls, those that a journal already held

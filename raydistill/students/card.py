@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydistill.config import TeacherSettings
+from raydistill.config import UNTRAINED, TeacherSettings
 from raydistill.store import Store
 from raydistill.students.text import MARK, mark_of, prompt
 
@@ -19,7 +19,7 @@ def write(
     """Put README.md into the folder of a STUDENTS row that this run trained, judged on its PREDICTIONS."""
     folder = f"students/{student['trial']}/model"
     config = store.read_text(f"{folder}/config.json")
-    if student["method"] == "untrained" or config is None:
+    if student["method"] in UNTRAINED or config is None:
         return
     seq2seq = json.loads(config).get("is_encoder_decoder", False)
     source = {"api": f"{teacher.model} at {teacher.base_url}", "local": teacher.local.gguf or "SmolLM2-135M-Instruct"}

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 
-from raydistill.config import Settings, StudentSettings
+from raydistill.config import UNTRAINED, Settings, StudentSettings
 from raydistill.errors import SettingsError, UserError
 from raydistill.progress import Progress, Stage
 from raydistill.store import Store, content_hash, fingerprint
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 # Settings that say which trials there are, where they run or how they are judged, but not what one learns.
 _NOT_LEARNED = {
-    *("models", "methods", "degrees", "seeds", "untrained", "concurrent_trials", "cpus_per_worker", "gpus_per_worker"),
+    *("models", "methods", "degrees", "seeds", "untrained", "untrained_cot", "concurrent_trials"),
+    *("cpus_per_worker", "gpus_per_worker"),
     *("restarts", "workers", "max_new_tokens", "answer_tokens", "generation_batch", "checkpoint_after_s", "trackers"),
 }
 DRIVER = {"node:__internal_head__": 0.001}  # a trial's driver only waits: on the head node, without a CPU
@@ -78,9 +79,10 @@ def plan(
     for name in students.models:
         location, error = _open_up(name)
         for task in sorted(set(questions["task"].to_pylist())):
-            if students.untrained:
-                base = fingerprint("untrained", identity(name), task)[:16]
-                rows.append(_empty_row(base, task, "untrained", 0, name, 0) | {"checkpoint": location, "error": error})
+            for method in UNTRAINED:
+                if getattr(students, method):
+                    base = fingerprint(method, identity(name), task)[:16]
+                    rows.append(_empty_row(base, task, method, 0, name, 0) | {"checkpoint": location, "error": error})
             for method in students.methods:
                 for degree in [1] if method == "vanilla" else sorted(set(students.degrees)):
                     texts = _kept(training, task, method, degree)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
-from raydistill import answers
-from raydistill.config import StudentSettings
+from raydistill import answers, prompts
+from raydistill.config import UNTRAINED, StudentSettings
 from raydistill.students import text
-from raydistill.students.generate import generate
+from raydistill.students.generate import Completion, generate
 from raydistill.students.models import Student
 
 ANSWERS = pa.schema(
@@ -25,6 +27,7 @@ ANSWERS = pa.schema(
     ]
 )
 
+TRIGGER_TOKENS = 32  # more than the words that ask for the answer need
 
 _JUDGES: tuple[tuple[str, answers.Judge], ...] = (("", "robust"), ("baseline_", "baseline"))
 
@@ -38,26 +41,23 @@ def ask(
     temperature: float = 0.0,
     seed: int = 0,
 ) -> pa.Table:
-    """ANSWERS of `student` (trained by `method`, or "untrained") to QUESTIONS, one row each, in their order."""
+    """ANSWERS of `student` (trained by `method`, or one of UNTRAINED) to QUESTIONS, one row each, in their order."""
     rows = questions.to_pylist()
-    prompts = [text.prompt(r["question"], seq2seq=student.seq2seq, trained=method != "untrained") for r in rows]
-    thinks = text.mark_of(method) != ""
-    completions = generate(
-        student,
-        prompts,
-        max_new_tokens=settings.max_new_tokens if thinks else min(settings.max_new_tokens, settings.answer_tokens),
-        max_input_tokens=settings.max_input_tokens,
-        batch_size=settings.generation_batch,
-        temperature=temperature,
-        seed=seed,
-    )
+    how: dict[str, Any] = {"batch_size": settings.generation_batch, "temperature": temperature, "seed": seed}
+    if method == "untrained_cot":
+        written = _step_by_step(student, rows, settings, how)
+    else:
+        asks = [text.prompt(r["question"], seq2seq=student.seq2seq, trained=method not in UNTRAINED) for r in rows]
+        limit = settings.max_new_tokens if text.mark_of(method) else _answer_limit(settings)
+        completions = generate(student, asks, max_new_tokens=limit, max_input_tokens=settings.max_input_tokens, **how)
+        written = [(completion, completion.text) for completion in completions]
     out = []
-    for row, completion in zip(rows, completions, strict=True):
+    for row, (completion, answer_text) in zip(rows, written, strict=True):
         kind, gold, task = row["answer_type"], row["answer"], row["task"]
         judged = {"question_id": row["question_id"], "completion": completion.text}
         for name, rules in _JUDGES:
             prediction, judged["formatted"] = answers.student_answer(
-                completion.text,
+                answer_text,
                 answer_type=kind,
                 choices=row["choices"],
                 judge=rules,
@@ -73,3 +73,30 @@ def ask(
         }
         out.append(judged)
     return pa.Table.from_pylist(out, schema=ANSWERS)
+
+
+def _step_by_step(
+    student: Student, rows: list[dict[str, Any]], settings: StudentSettings, how: dict[str, Any]
+) -> list[tuple[Completion, str]]:
+    """Zero-shot-CoT (Kojima et al. 2022): the reasoning, then a second call for the answer, which alone is judged."""
+    asks = [prompts.zero_shot(row["question"].strip()) for row in rows]
+    room = settings.max_input_tokens
+    thoughts = generate(student, asks, max_new_tokens=settings.max_new_tokens, max_input_tokens=room, **how)
+    asks = [
+        prompts.answer_call(row["question"].strip(), thought.text, task=row["task"])
+        for row, thought in zip(rows, thoughts, strict=True)
+    ]
+    room += settings.max_new_tokens + TRIGGER_TOKENS
+    answered = generate(student, asks, max_new_tokens=_answer_limit(settings), max_input_tokens=room, **how)
+    return [(_joined(thought, answer), answer.text) for thought, answer in zip(thoughts, answered, strict=True)]
+
+
+def _joined(thought: Completion, answer: Completion) -> Completion:
+    tokens = thought.tokens + answer.tokens
+    sure = thought.tokens * thought.confidence + answer.tokens * answer.confidence
+    whole = f"{thought.text}{prompts.GENERIC_TRIGGER}{answer.text}"
+    return Completion(whole, tokens, thought.complete and answer.complete, sure / tokens if tokens else 0.0)
+
+
+def _answer_limit(settings: StudentSettings) -> int:
+    return min(settings.max_new_tokens, settings.answer_tokens)

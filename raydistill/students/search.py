@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from raydistill.config import SearchSettings, Settings
+from raydistill.config import UNTRAINED, SearchSettings, Settings
 from raydistill.errors import SettingsError
 from raydistill.progress import Progress, Stage
 from raydistill.store import Store, fingerprint
@@ -45,7 +45,7 @@ def search(
         )
     first = settings.model_copy(update={"students": students.model_copy(update={"seeds": students.seeds[:1]})})
     bases, failed = grid.plan(questions, training, first, store)
-    found = [_told(row) | {"error": row["error"]} for row in failed if row["method"] != "untrained"]
+    found = [_told(row) | {"error": row["error"]} for row in failed if row["method"] not in UNTRAINED]
     for base in bases:
         name = f"{base.student} · {base.task} · {base.method}"
         with progress.stage("search", total=len(points(settings.search)), unit="trials") as stage:

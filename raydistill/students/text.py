@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from raydistill.config import UNTRAINED
+
 MARK = "-->"
 IGNORED = -100  # label of positions without loss
 
@@ -42,7 +44,7 @@ def target(rationale: str, answer: str, *, seq2seq: bool, vanilla: bool) -> str:
 
 def mark_of(method: str) -> str:
     """The mark before the answer in a student's text; "" for students whose whole text is the answer."""
-    return "" if method in ("vanilla", "untrained") else MARK
+    return "" if method in ("vanilla", *UNTRAINED) else MARK
 
 
 def encode_prompts(texts: Sequence[str], tokenizer: Any, *, seq2seq: bool, limit: int) -> list[list[int]]:

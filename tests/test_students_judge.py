@@ -1,0 +1,61 @@
+"""How untrained students are asked: at once, and step by step with a second call for the answer."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+import torch
+from test_students_generate import alone, student  # noqa: F401 (a fixture)
+from test_students_grid import answer, coins, settings, tables, train
+
+from raydistill import answers, prompts
+from raydistill.students import judge
+from raydistill.students.models import Student
+from raydistill.tables import QUESTIONS
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def told(student: Student, prompt: str, limit: int) -> str:  # noqa: F811
+    """The library's greedy answer to one prompt, as text."""
+    return student.tokenizer.decode(alone(student, prompt, limit), skip_special_tokens=True)
+
+
+def test_step_by_step_is_two_calls_and_the_second_alone_is_judged(student, tmp_path):  # noqa: F811
+    questions = pa.Table.from_pylist(coins(6), schema=QUESTIONS)
+    config = settings(tmp_path, "x", max_new_tokens=10, answer_tokens=6, generation_batch=4).students
+    rows = judge.ask(student, questions, "untrained_cot", config).to_pylist()
+    for question, row in zip(coins(6), rows, strict=True):
+        asked = f"Q: {question['question']}\nA: Let's think step by step."
+        thought = told(student, asked, 10)
+        given = told(student, prompts.answer_call(question["question"], thought, task="coin_flip"), 6)
+        assert row["completion"] == f"{thought}\nTherefore, the answer is{given}"
+        assert row["prediction"] == answers.extract(given, answer_type="yes_no", task="coin_flip")
+        assert row["correct"] == (row["prediction"] == question["answer"])
+        assert 0 < row["tokens"] <= 16
+        assert 0 <= row["confidence"] <= 1
+
+
+def test_both_ways_of_asking_an_untrained_student_are_rows_of_their_own(tmp_path, tiny_t5):
+    questions, training = tables()
+    config = settings(tmp_path, tiny_t5, methods=["vanilla"], epochs=1, untrained=True, untrained_cot=True)
+    rows, _ = train(config, questions, training)
+    assert [r["method"] for r in rows] == ["untrained", "untrained_cot", "vanilla"]
+    assert len({r["trial"] for r in rows}) == 3
+    predictions, _ = answer(config, questions, rows)
+    given = {r["trial"]: [] for r in rows}
+    for row in predictions.to_pylist():
+        given[row["trial"]].append(row["completion"])
+    at_once, step_by_step, _ = given.values()
+    assert len(at_once) == len(step_by_step) == 8
+    assert all(prompts.GENERIC_TRIGGER in text for text in step_by_step)
+    assert not any(prompts.GENERIC_TRIGGER in text for text in at_once)
+
+    again, _ = train(settings(tmp_path, tiny_t5, methods=["vanilla"], epochs=1), questions, training)
+    assert [r["trial"] for r in again] == [rows[2]["trial"]]  # baselines change no trained student's name
