@@ -236,6 +236,20 @@ def test_a_process_that_died_finds_its_batches_again(
     assert len(server.asked) == len(set(server.asked)) == 6 + 6
 
 
+def test_lines_under_way_are_reserved_against_the_budget(
+    served: tuple[BatchServer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, url = served
+    line = max(len(prompt) for prompt in asks(20)["prompt"].to_pylist()) // 2 + 16 + 128  # the most it may take
+    with monkeypatch.context() as patch:
+        patch.setattr(batch._Batches, "_finish", lambda *_: 1 / 0)  # killed while its batch runs
+        with pytest.raises(ZeroDivisionError):
+            buy(url, tmp_path, asks(6))
+    buy(url, tmp_path, asks(20), limits=Limits(1, tokens=10 * line))
+    counts = [b["request_counts"]["total"] for b in server.batches.values()]
+    assert counts[:2] == [6, 4]
+
+
 def test_a_creation_whose_answer_was_lost_is_not_repeated(served: tuple[BatchServer, str], tmp_path: Path) -> None:
     server, url = served
     server.lose_answer_of_create = True

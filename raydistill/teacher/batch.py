@@ -141,7 +141,7 @@ class _Batches:
                     return rows
                 under_way = {custom_id for note in running for custom_id in note["custom_ids"]}
                 fresh = [w for key, w in wanted.items() if key not in under_way]
-                affordable, refused = self._affordable(fresh)
+                affordable, refused = self._affordable(fresh, running)
                 if wanted and not running and not affordable:
                     raise refused
                 for part in split(affordable, self.max_requests, self.max_bytes):
@@ -163,16 +163,23 @@ class _Batches:
         self.shown.update(pending=pending or None)
         return rows
 
-    def _affordable(self, wanted: list[Wanted]) -> tuple[list[Wanted], BudgetReached]:
-        """As many requests as the rest of the budget surely covers, and what to say where that is none."""
+    def _most(self, w: Wanted) -> tuple[float, int]:
+        """The most that a line may take, in (USD, tokens)."""
+        prompt, completion = len(w.request.prompt) // 2 + 16, len(w.samples) * w.request.max_tokens
+        return self.price.of(prompt, 0, completion) if self.price else 0.0, prompt + completion
+
+    def _affordable(self, wanted: list[Wanted], running: list[dict[str, Any]]) -> tuple[list[Wanted], BudgetReached]:
+        """As many requests as the rest of the budget surely covers beside the batches that run, and what to say where
+        that is none."""
         from raydistill.teacher.stage import budget_reached
 
-        usd, tokens, message = self.spent_usd, self.spent_tokens, ""
+        under_way = [note.get("most", (0.0, 0)) for note in running]
+        usd = self.spent_usd + sum(most[0] for most in under_way)
+        tokens, message = self.spent_tokens + sum(most[1] for most in under_way), ""
         taken: list[Wanted] = []
         for w in wanted:
-            prompt, completion = len(w.request.prompt) // 2 + 16, len(w.samples) * w.request.max_tokens
-            usd += self.price.of(prompt, 0, completion) if self.price else 0.0
-            tokens += prompt + completion
+            more_usd, more_tokens = self._most(w)
+            usd, tokens = usd + more_usd, tokens + more_tokens
             if self.limits.usd is not None and usd > self.limits.usd:
                 message = f"the next requests may cost more than the ${self.limits.usd - self.spent_usd:.4f} left"
             elif self.limits.tokens is not None and tokens > self.limits.tokens:
@@ -186,6 +193,8 @@ class _Batches:
         nonce = uuid.uuid4().hex
         note: dict[str, Any] = {"nonce": nonce, "batch": None, "run": self.about.run, "stage": self.about.stage}
         note["custom_ids"] = {w.keys[0]: w.samples for w in part}
+        most = [self._most(w) for w in part]
+        note["most"] = [sum(usd for usd, _ in most), sum(tokens for _, tokens in most)]
         self._note(note)  # first: a batch that nobody remembers would be paid for nothing
         content = b"".join(w.line for w in part)
         api = self.client.openai
