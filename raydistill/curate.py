@@ -17,10 +17,10 @@ from raydistill.tables import TRAINING
 CHUNK = 50_000
 """Rows that are Python objects at one time."""
 
-_READ = [
-    *("task", "method", "degree", "question_id", "sample_index", "rationale", "prediction", "correct"),
-    *("error_kind", "error", "split"),
-]
+KEY = ["task", "method", "degree", "question_id", "sample_index"]
+"""The columns that name a sample."""
+
+_READ = [*KEY, "rationale", "prediction", "correct", "error_kind", "error", "split"]
 
 
 def curate(
@@ -30,6 +30,7 @@ def curate(
     settings: CurationSettings,
     methods: Sequence[str],
     degrees: Sequence[int],
+    judgements: pa.Table | None = None,
 ) -> pa.Table:
     """Every candidate for training and its fate. Only questions of the split `train` are candidates.
 
@@ -42,26 +43,28 @@ def curate(
         few_shot: SAMPLES of methods clustered and new_fine_tune_cot.
         methods: `vanilla` makes a row per train question, with an empty rationale; the others read samples.
         degrees: degrees of reasoning D whose samples are read; vanilla has degree 1 alone.
+        judgements: JUDGEMENTS of what is kept without them, where the teacher was asked (see `judging`).
 
     Returns:
         TRAINING, sorted by (task, method, degree, question_id, sample_index). `reason` of a row that is not kept:
         "failed: …", "no answer", "wrong answer: …", "empty rationale", "step does not hold: …",
-        "contradicts its answer: …", "repeats sample …", "too like sample …".
+        "contradicts its answer: …", "teacher judges: …", "repeats sample …", "too like sample …".
     """
     train = questions.filter(pc.equal(questions["split"], "train"))
     parts = [TRAINING.empty_table()]
     if "vanilla" in methods:
         parts.append(_vanilla(train))
     place = {id_: row for row, id_ in enumerate(train["question_id"].to_pylist())}
+    refused = {} if judgements is None else _refused(judgements, settings.judge_strict)
     for samples in (zero_shot, few_shot):
         wanted = pc.and_(
             pc.is_in(samples["method"], value_set=pa.array([*methods], pa.string())),
             pc.is_in(samples["degree"], value_set=pa.array([*degrees], pa.int32())),
         )
         wanted = pc.and_(wanted, pc.is_in(samples["question_id"], value_set=train["question_id"].combine_chunks()))
-        samples = samples.select(_READ).filter(wanted).sort_by([(name, "ascending") for name in _READ[:5]])
-        parts += _chunks(_judged(samples, train, place, settings))
-    return pa.concat_tables(parts).sort_by([(name, "ascending") for name in _READ[:5]])
+        samples = samples.select(_READ).filter(wanted).sort_by([(name, "ascending") for name in KEY])
+        parts += _chunks(_judged(samples, train, place, settings, refused))
+    return pa.concat_tables(parts).sort_by([(name, "ascending") for name in KEY])
 
 
 def _vanilla(train: pa.Table) -> pa.Table:
@@ -77,14 +80,40 @@ def _vanilla(train: pa.Table) -> pa.Table:
     return pa.table([columns[f] if f in columns else train[f] for f in TRAINING.names], TRAINING)
 
 
+def _refused(judgements: pa.Table, strict: bool) -> dict[tuple[Any, ...], str]:
+    """The samples that the teacher calls wrong (`strict`: does not call right), with the reason to drop them."""
+    drops = ("no", "unclear", "unjudged", "failed") if strict else ("no",)
+    rows = judgements.filter(pc.is_in(judgements["verdict"], pa.array(drops)))
+    return {_key(row): f"teacher judges: {_short(row['said']) or row['verdict']}" for row in _rows(rows)}
+
+
+def _short(reply: str) -> str:
+    text = " ".join(reply.split("\nQ:")[0].split())
+    return text if len(text) <= 120 else text[:117] + "…"
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in KEY)
+
+
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    return (row for batch in table.to_batches(max_chunksize=CHUNK) for row in batch.to_pylist())
+
+
 def _judged(
-    samples: pa.Table, train: pa.Table, place: dict[str, int], settings: CurationSettings
+    samples: pa.Table,
+    train: pa.Table,
+    place: dict[str, int],
+    settings: CurationSettings,
+    refused: dict[tuple[Any, ...], str],
 ) -> Iterator[dict[str, Any]]:
     """Rows of TRAINING for sorted `samples`, a question's samples together."""
-    rows = (row for batch in samples.to_batches(max_chunksize=CHUNK) for row in batch.to_pylist())
-    for key, group in groupby(rows, key=lambda row: [row[name] for name in _READ[:4]]):
+    for key, group in groupby(_rows(samples), key=lambda row: _key(row)[:4]):
         question = train.slice(place[key[3]], 1).to_pylist()[0]
         candidates = [_candidate(row, question, settings) for row in group]
+        for row in candidates:
+            if row["kept"] and (reason := refused.get(_key(row))):
+                row |= {"kept": False, "reason": reason}
         _drop_alike(candidates, settings)
         yield from candidates
 
@@ -94,7 +123,7 @@ def _candidate(sample: dict[str, Any], question: dict[str, Any], settings: Curat
     if settings.clean:
         rationale = answers.clean_rationale(rationale)
     reason = _fault(sample, question, rationale, settings)
-    row = {name: sample[name] for name in _READ[:5]}
+    row = {name: sample[name] for name in KEY}
     row |= {"question": question["question"], "rationale": rationale, "answer": question["answer"]}
     return row | {"kept": not reason, "reason": reason}
 

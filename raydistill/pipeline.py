@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 import yaml
 from pydantic import BaseModel
 
-from raydistill import __version__, asks, cache, cluster, curate, tasks
+from raydistill import __version__, asks, cache, cluster, curate, judging, tasks
 from raydistill.config import Settings
 from raydistill.progress import Progress
 from raydistill.store import Store, content_hash, fingerprint
 from raydistill.tables import EMBEDDINGS, EXEMPLARS, SAMPLES
-from raydistill.teacher import ledger
+from raydistill.teacher import ledger, pricing
 from raydistill.teacher.endpoint import Endpoint, open_endpoint
 
 # Settings that say how, where or at what cost something is done, but not what comes out.
@@ -75,13 +75,20 @@ def _stages(run: _Run) -> str:
         )
         to_ask_again = asks.few_shot(questions, exemplars, settings)
         few_shot = run.stage("few_shot", [to_ask_again, answers], lambda: run.ask("few_shot", to_ask_again))
-    asked = [name for name, samples in (("zero_shot", zero_shot), ("few_shot", few_shot)) if samples.num_rows]
+    judgements = None
+    if settings.curation.ask_teacher and asks.needs_teacher(settings):
+        to_judge = judging.asks(questions, zero_shot, few_shot, settings)
+        how, purse = settings.curation, settings.teacher  # a larger budget judges what is unjudged
+        budgets = [how.judge_max_usd, how.judge_max_tokens, purse.max_usd, purse.max_tokens]
+        judgements = run.stage("judgements", [to_judge, answers, budgets], lambda: run.ask_for_verdicts(to_judge))
+    tables = {"zero_shot": zero_shot, "few_shot": few_shot, judging.STAGE: judgements}
+    asked = [name for name, rows in tables.items() if rows is not None and rows.num_rows]
     bought = ledger.load(run.store, asked)
     run.stage("ledger", [bought], lambda: bought)
     training = run.stage(
         "training",
-        [questions, zero_shot, few_shot, settings.curation, methods, degrees],
-        lambda: curate.curate(questions, zero_shot, few_shot, settings.curation, methods, degrees),
+        [questions, zero_shot, few_shot, settings.curation, methods, degrees, judgements],
+        lambda: curate.curate(questions, zero_shot, few_shot, settings.curation, methods, degrees, judgements),
     )
     students = run.stage("students", [questions, training, learning], lambda: run.train(questions, training))
     predictions = run.stage("predictions", [questions, students, learning], lambda: run.predict(questions, students))
@@ -122,6 +129,8 @@ class _Run:
 
     @cached_property
     def endpoint(self) -> Endpoint:
+        if self.settings.curation.ask_teacher and self.settings.curation.judge_max_usd:
+            pricing.find(self.settings.teacher, "--curation.judge_max_usd")
         return self.stack.enter_context(open_endpoint(self.settings.teacher))
 
     @cached_property
@@ -135,6 +144,17 @@ class _Run:
         endpoint = self.endpoint
         assert self.ray
         return stage.ask(name, asks_table, self.settings, endpoint, self.store, self.progress)
+
+    def ask_for_verdicts(self, to_judge: pa.Table) -> pa.Table:
+        from raydistill.teacher import stage
+
+        endpoint, how = self.endpoint, self.settings.curation
+        assert self.ray
+        caps = stage.Caps(how.judge_max_usd, how.judge_max_tokens)
+        samples = stage.ask(judging.STAGE, to_judge, self.settings, endpoint, self.store, self.progress, caps)
+        judgements = judging.read(samples)
+        self.progress.say(f"{'':12} {judging.summary(judgements)}")
+        return judgements
 
     def choose(self, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
         from raydistill.exemplars import embed, select

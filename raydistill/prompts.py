@@ -11,6 +11,11 @@ from typing import Any, Literal
 THINK = "Let's think step by step."
 GENERIC_TRIGGER = "\nTherefore, the answer is"
 
+JUDGE = (
+    "\n\nIs every step of this reasoning valid, and does the reasoning lead to this answer? Reply with yes or no.\n"
+    "Verdict:"
+)
+
 _ARABIC = "\nTherefore, the answer (arabic numerals) is"
 _PER_DATASET = {
     "single_eq": _ARABIC,
@@ -59,6 +64,11 @@ def exemplar_block(exemplars: Sequence[Mapping[str, Any]]) -> str:
 def few_shot(block: str, question: str) -> str:
     """The rationale prompt behind an `exemplar_block`."""
     return block + zero_shot(question)
+
+
+def judge(question: str, rationale: str, answer: str) -> str:
+    """The prompt that asks whether a rationale (clean, so without its answer sentence) holds."""
+    return f"Q: {question}\nA: {rationale} The answer is {answer}.{JUDGE}"
 
 
 def _exemplar(question: str, rationale: str, answer: str) -> str:

@@ -103,7 +103,7 @@ def ask(
     """Rows of SAMPLES with their `ledger` facts for all rows of `asks`, bought in batches.
 
     Raises:
-        BudgetReached: the next file could exceed the budget.
+        BudgetReached: the next file could exceed the budget; with lenient limits the rest fails as rows.
         TeacherError: the endpoint refuses a batch.
     """
     return asyncio.run(_Batches(settings, endpoint, folder, about, limits, shown, max_requests, max_bytes).run(asks))
@@ -143,7 +143,11 @@ class _Batches:
                 fresh = [w for key, w in wanted.items() if key not in under_way]
                 affordable, refused = self._affordable(fresh, running)
                 if wanted and not running and not affordable:
-                    raise refused
+                    if not self.limits.lenient:
+                        raise refused
+                    error = CallError("budget", refused.message)
+                    self.collector.failed |= {key: error for w in fresh for key in w.keys}
+                    continue
                 for part in split(affordable, self.max_requests, self.max_bytes):
                     running.append(await self._submit(part))
                 await self._finish(running, wanted)

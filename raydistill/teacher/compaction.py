@@ -76,11 +76,12 @@ def compact(folder: Folder) -> int:
     return count
 
 
-def spent(folder: Folder, run: str) -> tuple[float, int]:
-    """(USD, tokens) that `run` has bought into this journal so far."""
+def spent(folder: Folder, run: str, stage: str = "") -> tuple[float, int]:
+    """(USD, tokens) that `run` has bought into this journal so far, in `stage` or in all."""
     usd, tokens = 0.0, 0
-    for table in scan(folder, ["run", "usd", "prompt_tokens", "completion_tokens"]):
+    for table in scan(folder, ["run", "stage", "usd", "prompt_tokens", "completion_tokens"]):
         mine = table.filter(pc.equal(table["run"], run))
+        mine = mine.filter(pc.equal(mine["stage"], stage)) if stage else mine
         usd += pc.sum(mine["usd"]).as_py() or 0.0
         tokens += sum(pc.sum(mine[name]).as_py() or 0 for name in ("prompt_tokens", "completion_tokens"))
     return usd, tokens

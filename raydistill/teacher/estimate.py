@@ -11,6 +11,7 @@ import math
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raydistill import asks, prompts
 from raydistill.config import Settings
@@ -20,6 +21,7 @@ CHARS_PER_TOKEN = 4
 EXPECTED_RATIONALE = 80  # tokens; text-davinci-002's zero-shot rationales: 50 (MultiArith) to 95 (last letters)
 EXPECTED_ANSWER = 8
 EXPECTED_SECOND = 0.1  # share of few-shot samples that leave the answer out
+EXPECTED_RIGHT = 0.8  # share of train rationales with a right answer, which are judged (curation.ask_teacher)
 TOKENS_PER_S = 50.0  # of one call, with FIRST_S before its first token
 FIRST_S = 0.4
 
@@ -47,11 +49,15 @@ def estimate(questions: pa.Table, settings: Settings) -> tuple[list[Cost], str]:
         TeacherError: a dollar cap without a known price.
     """
     price = pricing.find(settings.teacher)
-    costs = []
+    costs, asked = [], []
     if asks.needs_teacher(settings):
-        costs += _costs("zero_shot", asks.zero_shot(questions, settings), settings, price)
+        asked.append(asks.zero_shot(questions, settings))
+        costs += _costs("zero_shot", asked[0], settings, price)
     if asks.few_shot_methods(settings):
-        costs += _costs("few_shot", _few_shot(questions, settings), settings, price)
+        asked.append(_few_shot(questions, settings))
+        costs += _costs("few_shot", asked[1], settings, price)
+    if settings.curation.ask_teacher and asked:
+        costs += _costs("judge", _to_judge(pa.concat_tables(asked), settings), settings, price)
     return costs, _text(costs, settings, price)
 
 
@@ -74,6 +80,13 @@ def _few_shot(questions: pa.Table, settings: Settings) -> pa.Table:
         for row in _typical_first(rows)[: _k(task, settings)]
     ]
     return asks.few_shot(questions, pa.Table.from_pylist(stand_ins), settings)
+
+
+def _to_judge(asked: pa.Table, settings: Settings) -> pa.Table:
+    """Of the rows asked, those whose samples would be judged: train questions, methods and degrees that students learn
+    from."""
+    learnt = pc.field("method").isin(settings.students.methods) & pc.field("degree").isin(settings.students.degrees)
+    return asked.filter((pc.field("split") == "train") & learnt)
 
 
 def _typical_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -99,6 +112,15 @@ def _cost(
     requests = math.ceil(degree / (teacher.samples_per_request or degree))
     calls, prompt, completion, most_prompt, most_completion, seconds = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for row in rows:
+        if stage == "judge":
+            judged, asked = degree * EXPECTED_RIGHT, _tokens(prompts.judge(row["question"], "", row["answer"]))
+            calls += judged
+            prompt += judged * (asked + EXPECTED_RATIONALE)
+            completion += judged * EXPECTED_ANSWER
+            most_prompt += degree * (asked + row["max_tokens"])
+            most_completion += degree * teacher.answer_max_tokens
+            seconds += judged * (FIRST_S + EXPECTED_ANSWER / TOKENS_PER_S)
+            continue
         expected = min(EXPECTED_RATIONALE, row["max_tokens"])
         second = degree * (EXPECTED_SECOND if row["adaptive"] else 1.0)
         again = _tokens(prompts.answer_call(row["question"], "", task=row["task"], trigger=teacher.answer_trigger))
@@ -116,6 +138,11 @@ def _cost(
     )
     usd = price.of(round(prompt), 0, round(completion)) if price else None
     most = price.of(round(most_prompt), 0, round(most_completion)) if price else None
+    most_tokens = round(most_prompt + most_completion)
+    if stage == "judge":  # its own budget ends it early; the other stages' would end the run
+        caps = settings.curation
+        usd, most = (u if u is None else min(u, caps.judge_max_usd or u) for u in (usd, most))
+        most_tokens = min(most_tokens, caps.judge_max_tokens or most_tokens)
     return Cost(
         stage,
         method,
@@ -126,7 +153,7 @@ def _cost(
         round(completion),
         usd,
         most,
-        round(most_prompt + most_completion),
+        most_tokens,
         minutes,
     )
 
@@ -154,9 +181,10 @@ def _text(costs: list[Cost], settings: Settings, price: pricing.Price | None) ->
         f"At most {_usd(most)} and {sum(c.tokens_at_most for c in costs):,} tokens, if every completion reached its "
         "limit and every sample needed a second call of its own."
     )
+    judged = f"{EXPECTED_RIGHT:.0%} of train rationales to judge, " if settings.curation.ask_teacher else ""
     lines.append(
         f"Assumed: {CHARS_PER_TOKEN} characters a token, rationales of {EXPECTED_RATIONALE} tokens, second calls for "
-        f"{EXPECTED_SECOND:.0%} of adaptive samples, {TOKENS_PER_S:.0f} tokens a second and call, "
+        f"{EXPECTED_SECOND:.0%} of adaptive samples, {judged}{TOKENS_PER_S:.0f} tokens a second and call, "
         f"{teacher.in_flight} calls in flight. Answers that the journal already holds cost nothing again."
     )
     if price is None:

@@ -30,6 +30,7 @@ class Limits:
     tokens_per_minute: float | None = None
     usd: float | None = None  # what may still be spent
     tokens: int | None = None
+    lenient: bool = False  # what the budget does not cover fails as rows; the stage does not
 
 
 @dataclass

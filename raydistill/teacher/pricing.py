@@ -25,16 +25,18 @@ FREE = Price(0.0, 0.0, 0.0)
 BATCH_SHARE = 0.5  # OpenAI's Batch API costs half
 
 
-def find(settings: TeacherSettings) -> Price | None:
+def find(settings: TeacherSettings, cap: str = "") -> Price | None:
     """The teacher's prices; None where nobody knows them. Simulated and local teachers cost nothing.
 
     Raises:
-        TeacherError: `max_usd` is set and the price is not known: an unknown price is not a price of nothing.
+        TeacherError: `max_usd` (or `cap`, a setting of that kind) is set and the price is not known: an unknown price
+            is not a price of nothing.
     """
     price = _given(settings) or (FREE if settings.kind != "api" else _listed(settings))
-    if price is None and settings.max_usd is not None:
+    cap = cap or ("--teacher.max_usd" if settings.max_usd is not None else "")
+    if price is None and cap:
         raise TeacherError(
-            f"No price is known for the model {settings.model!r}, so --teacher.max_usd cannot be kept.",
+            f"No price is known for the model {settings.model!r}, so {cap} cannot be kept.",
             "Set --teacher.price.input and --teacher.price.output (USD per million tokens) "
             "or use --teacher.max_tokens.",
         )

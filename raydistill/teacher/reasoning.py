@@ -1,5 +1,7 @@
 """The dialogue about one question: rationale call, adaptive answer detection, answer call where it is needed.
 
+The judge's stage is a single call about one rationale: its row's `answer_text` is the reply (see `judging`).
+
 Method (method.md sections 2.1, 2.2, 3.4, 5): the zero-shot stage and `clustered` always make the answer call;
 `new_fine_tune_cot` makes it only for samples whose rationale does not hold the answer. The answer call shows question
 and rationale, not the exemplars.
@@ -16,7 +18,7 @@ from raydistill.teacher.caller import Sample
 from raydistill.teacher.journal import Answer
 from raydistill.teacher.request import Request
 
-STOP: dict[str, tuple[str, ...]] = {"zero_shot": (), "few_shot": ("\nQ:",)}
+STOP: dict[str, tuple[str, ...]] = {"zero_shot": (), "few_shot": ("\nQ:",), "judge": ("\nQ:",)}
 
 
 class Asks(Protocol):
@@ -38,7 +40,7 @@ async def dialogue(
 
     `prediction` and `correct` are judged by `settings.judge`; the `baseline_` columns always by the baseline rules.
     """
-    rationale_request = Request(
+    first_request = Request(
         identity,
         settings.endpoint,
         model,
@@ -48,9 +50,12 @@ async def dialogue(
         STOP[stage],
         seed,
     )
+    if stage == "judge":
+        [sample] = await caller.samples(first_request, 1, ask["task"], "judgement")
+        return [_judgement(ask, sample, first_request.keys([0])[0], model)]
     degree = ask["degree"]
-    rationales = await caller.samples(rationale_request, degree, ask["task"], "rationale")
-    keys = rationale_request.keys(range(degree))
+    rationales = await caller.samples(first_request, degree, ask["task"], "rationale")
+    keys = first_request.keys(range(degree))
 
     async def one(index: int, rationale: Sample) -> tuple[dict[str, Any], list[tuple[str, Sample]]]:
         row = _blank(ask, index, keys[index], model)
@@ -120,6 +125,16 @@ def _judge(
         "answered_by": answered_by if prediction is not None else "none",
     }
     return _costs(row, used)
+
+
+def _judgement(
+    ask: dict[str, Any], sample: Sample, key: str, model: str
+) -> tuple[dict[str, Any], list[tuple[str, Sample]]]:
+    row, used = _blank(ask, ask["sample_index"], key, model), [("judgement", sample)]
+    if sample.answer is None:
+        return _failed(row, used), used
+    row |= {"answer_text": sample.answer.text, "finish_reason": sample.answer.finish_reason}
+    return _costs(row, used), used
 
 
 def _failed(row: dict[str, Any], used: list[tuple[str, Sample]]) -> dict[str, Any]:

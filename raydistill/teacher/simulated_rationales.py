@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from raydistill.config import SimulatedSettings
+from raydistill import answers, steps
+from raydistill.config import AnswerType, SimulatedSettings
+from raydistill.prompts import JUDGE
 from raydistill.teacher.simulated_puzzles import (
     Puzzle,
     Working,
@@ -39,9 +41,9 @@ class Ask(NamedTuple):
     exemplars: str
     """The text before the last "Q:"; empty for zero-shot."""
     call: str
-    """rationale, answer (the second call) or direct (an answer without reasoning)."""
+    """rationale, answer (the second call), judge or direct (an answer without reasoning)."""
     rationale: str
-    """The rationale in the prompt of an answer call."""
+    """The rationale in the prompt of an answer call or of a judge's."""
 
 
 def read_prompt(prompt: str) -> Ask:
@@ -50,6 +52,8 @@ def read_prompt(prompt: str) -> Ask:
     last = prompt[starts[-1].end() :] if starts else prompt
     exemplars = prompt[: starts[-1].start()].strip() if starts else ""
     question, _, answer = last.partition("\nA:")
+    if answer.endswith(JUDGE):
+        return Ask(question.strip(), exemplars, "judge", answer.removesuffix(JUDGE))
     body = _THINK.sub("", answer)
     ending = _ANSWER_CALL.search(body)
     if ending and body.strip():
@@ -65,6 +69,8 @@ def reply(prompt: str, sample: int, settings: SimulatedSettings, gold: str | Non
     rng = Random(f"{settings.seed}\0{sample}\0{prompt}")
     if ask.call == "rationale":
         text = _rationale(ask, puzzle, rng, settings, gold)
+    elif ask.call == "judge":
+        text = _verdict(ask, puzzle, rng, settings)
     else:
         answer = conclusion(puzzle, ask.rationale) if ask.call == "answer" else None
         if answer is None or rng.random() < CONTRADICTS:
@@ -318,6 +324,26 @@ def number_words(value: int) -> str:
     if value < 20:
         return _UNITS[value]
     return _TENS[value // 10 - 2] + (f"-{_UNITS[value % 10]}" if value % 10 else "")
+
+
+# --- judging ---------------------------------------------------------------------------------------------------------
+_ANSWER_TYPES: dict[str, AnswerType] = {"coin": "yes_no", "letters": "letters", "number": "number", "other": "text"}
+
+
+def _verdict(ask: Ask, puzzle: Puzzle, rng: Random, settings: SimulatedSettings) -> str:
+    """Yes or no to a rationale with its answer: what replaying its steps finds, in `judge_accuracy` of the cases."""
+    rationale, _, said = ask.rationale.rpartition(" The answer is ")
+    kind = _ANSWER_TYPES.get(puzzle.kind, "letter")
+    prediction = answers.canonical(said.strip().removesuffix("."), kind)
+    sound = not steps.check(
+        rationale, question=ask.question, prediction=prediction, answer_type=kind, choices=puzzle.choices
+    )
+    if sound == (rng.random() < settings.judge_accuracy):
+        shapes = [(" Yes.", 40), (" Yes", 20), (" yes.", 10), (" Yes, every step is valid.", 28)]
+    else:
+        shapes = [(" No.", 40), (" No", 20), (" no.", 10), (" No, a step does not follow.", 28)]
+    shapes.append((" That cannot be told.", 2))
+    return rng.choices([text for text, _ in shapes], [weight for _, weight in shapes])[0]
 
 
 # --- running on ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -44,17 +44,31 @@ _OUT = pa.schema([*SAMPLES, ("ledger", pa.list_(ledgers.CALL))])
 _ORDER = ("task", "method", "degree", "question_id", "sample_index")
 
 
+class Caps(NamedTuple):
+    """A stage's own budget, beside the run's. Where either is used up, the rows left over fail as "budget"."""
+
+    usd: float | None
+    tokens: int | None
+
+
 def ask(
-    stage: str, asks: pa.Table, settings: Settings, endpoint: Endpoint, store: Store, progress: Progress
+    stage: str,
+    asks: pa.Table,
+    settings: Settings,
+    endpoint: Endpoint,
+    store: Store,
+    progress: Progress,
+    caps: Caps | None = None,
 ) -> pa.Table:
-    """Ask the teacher every row of `asks` (raydistill.asks.ASKS); `stage` is zero_shot or few_shot.
+    """Ask the teacher every row of `asks`; `stage` is zero_shot or few_shot (raydistill.asks.ASKS) or judge
+    (raydistill.judging.JUDGE_ASKS).
 
     Returns:
         tables.SAMPLES sorted by task, method, degree, question_id, sample_index: `degree` rows for each row asked,
         failed ones included (`error_kind`, `error`). The stage's ledger is written to the store (`ledger.load`).
 
     Raises:
-        BudgetReached: the next call could exceed `max_usd` or `max_tokens`.
+        BudgetReached: the next call could exceed `max_usd` or `max_tokens`; not with `caps`.
         TooManyFailures: a larger share than `max_failed` of the rows failed; a re-run asks just those again.
         TeacherError: the endpoint refuses everything (key, model, account).
         JournalError: the journal is of another format or its storage is full.
@@ -67,7 +81,7 @@ def ask(
     folder = journal_folder(settings)
     compaction.compact(folder)
     session = uuid.uuid4().hex
-    limits = _limits(teacher, folder, settings.run_path)
+    limits = _limits(teacher, folder, settings.run_path, stage, caps)
     with progress.stage(stage, asks.num_rows) as shown:
         if teacher.transport == "batch":
             from raydistill.teacher import batch
@@ -118,7 +132,9 @@ def _ask_online(
         ) from None
     if failure:
         raise failure[0]
-    _raise_stop(told["stop"], told, settings.teacher)
+    if told["stop"] and not (limits.lenient and told["stop"][0] == "budget"):
+        why, message = told["stop"]
+        _raise_stop(why, message, told)
     return pa.concat_tables([_OUT.empty_table(), *outcome])
 
 
@@ -267,17 +283,27 @@ def _blocks(asks: pa.Table, actors: int) -> list[pa.Table]:
     return blocks
 
 
-def _limits(teacher: TeacherSettings, folder: journal.Folder, run: str) -> Limits:
-    """The stage's limits; what this run has bought before counts towards its budget."""
-    usd, tokens = compaction.spent(folder, run) if teacher.max_usd or teacher.max_tokens else (0.0, 0)
+def _limits(teacher: TeacherSettings, folder: journal.Folder, run: str, stage: str, caps: Caps | None) -> Limits:
+    """The stage's limits; what this run has bought before counts towards its budget, and towards the stage's own."""
+    usd, tokens = _left(Caps(teacher.max_usd, teacher.max_tokens), folder, run)
+    if caps:
+        own = _left(caps, folder, run, stage)
+        usd = min((u for u in (usd, own.usd) if u is not None), default=None)
+        tokens = min((t for t in (tokens, own.tokens) if t is not None), default=None)
     return Limits(
         in_flight=teacher.in_flight,
         floor=min(teacher.in_flight_floor, teacher.in_flight),
         requests_per_minute=teacher.requests_per_minute,
         tokens_per_minute=teacher.tokens_per_minute,
-        usd=None if teacher.max_usd is None else teacher.max_usd - usd,
-        tokens=None if teacher.max_tokens is None else teacher.max_tokens - tokens,
+        usd=usd,
+        tokens=tokens,
+        lenient=caps is not None,
     )
+
+
+def _left(caps: Caps, folder: journal.Folder, run: str, stage: str = "") -> Caps:
+    usd, tokens = (0.0, 0) if caps == (None, None) else compaction.spent(folder, run, stage)
+    return Caps(None if caps.usd is None else caps.usd - usd, None if caps.tokens is None else caps.tokens - tokens)
 
 
 def _start_governor(limits: Limits) -> ActorHandle:
@@ -320,10 +346,7 @@ def _drain(work: threading.Thread, governor: ActorHandle, shown: Stage, teacher:
     shown.finish(f"stopped: {int(told.get('calls', 0)):,} answers of this command are kept")
 
 
-def _raise_stop(stop: tuple[str, str] | None, told: dict[str, Any], teacher: TeacherSettings) -> None:
-    if stop is None:
-        return
-    why, message = stop
+def _raise_stop(why: str, message: str, told: dict[str, Any]) -> NoReturn:
     kept = f"{int(told.get('calls', 0)):,} answers of this command are kept"
     if why == "budget":
         raise budget_reached(message, kept)
@@ -345,9 +368,10 @@ def budget_reached(message: str, kept: str) -> BudgetReached:
 
 def _check_failures(stage: str, samples: pa.Table, asked: int, teacher: TeacherSettings) -> None:
     failed: dict[tuple[Any, ...], tuple[str, str]] = {}
-    for row in samples.select(["question_id", "method", "degree", "error_kind", "error"]).to_pylist():
-        if row["error_kind"]:
-            failed[row["question_id"], row["method"], row["degree"]] = row["error_kind"], row["error"]
+    for row in samples.select([*_ORDER, "error_kind", "error"]).to_pylist():
+        if row["error_kind"] not in ("", "budget"):
+            one = row["sample_index"] if stage == "judge" else 0  # else all samples of a question are one ask
+            failed[row["question_id"], row["method"], row["degree"], one] = row["error_kind"], row["error"]
     if len(failed) <= teacher.max_failed * asked:
         return
     kinds: dict[str, list[str]] = {}
@@ -364,10 +388,13 @@ def _sentence(book: pa.Table, samples: pa.Table) -> str:
     sums = {name: sum(v or 0 for v in book[name].to_pylist()) for name in ("calls", "reused", "attempts", "usd")}
     tokens = sum(sum(book[name].to_pylist()) for name in ("prompt_tokens", "completion_tokens"))
     second = sum(by == "second_call" for by in samples["answered_by"].to_pylist())
-    failed = sum(kind != "" for kind in samples["error_kind"].to_pylist())
+    kinds = samples["error_kind"].to_pylist()
+    unasked = kinds.count("budget")
+    failed = len(kinds) - kinds.count("") - unasked
     parts = [f"{samples.num_rows:,} samples", f"{sums['calls']:,} calls", f"{tokens:,} tokens"]
     parts += [f"{sums['reused']:,} calls from the journal"] if sums["reused"] else []
     parts += [f"${sums['usd']:.4f}"] if sums["usd"] else []
     parts += [f"{second:,} second calls"] if second else []
     parts += [f"{failed:,} failed"] if failed else []
+    parts += [f"{unasked:,} not asked: the budget is used up"] if unasked else []
     return " · ".join(parts)
