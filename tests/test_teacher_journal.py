@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +99,8 @@ def test_a_damaged_line_in_the_middle_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["local", "remote"])
-def test_readers_follow_writers_and_compaction(tmp_path: Path, kind: str) -> None:
+def test_readers_follow_writers_and_compaction(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "REMOTE_EVERY_S", 0.0)
     folder = Folder(str(tmp_path)) if kind == "local" else remote(tmp_path)
     old = [entry(i, [f"{i} a", f"{i} b"]) for i in range(1500)]
     new = [entry(i, [f"{i} a"]) for i in range(2000, 2010)]
@@ -144,10 +147,49 @@ def test_compacting_twice_and_an_interrupted_compaction_change_nothing(tmp_path:
     kept = segment.read_bytes()
     assert compaction.compact(folder) == 50
     segment.write_bytes(kept)  # killed between the Parquet file and the deletion
+    assert compaction.spent(folder, "run") == (0.5 * 50, 14 * 50)
     assert texts_of(Reader(folder), entries) == [f"text {i}" for i in range(50)]
     compaction.compact(folder)
     assert compaction.compact(folder) == 0
     assert texts_of(Reader(folder), entries) == [f"text {i}" for i in range(50)]
+
+
+@pytest.mark.parametrize("kind", ["local", "remote"])
+def test_nothing_is_lost_or_counted_twice_where_runs_write_and_compact_at_once(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "REMOTE_EVERY_S", 0.0)
+    folder = Folder(str(tmp_path)) if kind == "local" else remote(tmp_path)
+    entries = [entry(i, [f"text {i}"]) for i in range(240)]
+    readers = [Reader(folder)]
+    over = threading.Event()
+
+    def write_all(mine: list[dict[str, Any]]) -> None:
+        for e in mine:
+            write(folder, [e]).close()  # a segment of its own
+
+    def compact_always() -> None:
+        while not over.is_set():
+            compaction.compact(folder)
+
+    def look_always() -> None:
+        while not over.is_set():
+            readers.append(Reader(folder))
+            assert len([*compaction.scan(folder, ["key"])]) <= len(entries)
+
+    with ThreadPoolExecutor(8) as pool:
+        side = [pool.submit(work) for work in (compact_always, compact_always, compact_always, look_always)]
+        for done in [pool.submit(write_all, entries[i::4]) for i in range(4)]:
+            done.result()
+        over.set()
+        for done in side:
+            done.result()
+    for reader in (*readers[::20], Reader(folder)):
+        reader.refresh()
+        assert texts_of(reader, entries) == [f"text {i}" for i in range(240)]
+    assert compaction.spent(folder, "run") == (0.5 * 240, 14 * 240)
+    compaction.compact(folder)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix not in (".parquet", ".json")] == []
 
 
 @pytest.mark.parametrize(

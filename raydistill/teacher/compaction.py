@@ -2,35 +2,74 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raydistill.teacher.journal import ENTRIES, GROUP_ROWS, Folder, JournalError, read_segment, rows, storage_refused
+from raydistill.teacher.journal import (
+    ENTRIES,
+    GROUP_ROWS,
+    Folder,
+    JournalError,
+    is_segment,
+    lock,
+    read_segment,
+    rows,
+    short_keys,
+    storage_refused,
+    sync,
+)
 
 
 def scan(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:
-    """All entries in pieces of a few thousand rows, compacted or not; for sums and looks, not for look-ups."""
-    for name in folder.names():
-        if name.endswith(".parquet"):
-            with folder.fs.open_input_file(f"{folder.root}/{name}") as stream:
-                for batch in pq.ParquetFile(stream).iter_batches(8192, columns=columns):
-                    yield pa.Table.from_batches([batch])
-        elif name.startswith("segment-") and name.endswith(".jsonl"):
-            for table in _segment_tables(folder, name):
-                yield table.select(columns)
+    """All entries in pieces of a few thousand rows, compacted or not; for sums and looks, not for look-ups.
+
+    An entry that lies in two files (see `compact`) comes once.
+    """
+    seen: set[int] = set()
+    for table in _tables(folder, [*{*columns, "key", "time"}]):
+        keys = short_keys(table["key"].combine_chunks())
+        purchases = (keys ^ table["time"].to_numpy().view(np.uint64)).tolist()
+        if not seen.isdisjoint(purchases):
+            table = table.filter(pa.array([purchase not in seen for purchase in purchases]))
+        yield table.select(columns)
+        seen.update(purchases)
+
+
+def _tables(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:
+    done: set[str] = set()
+    vanished = True
+    while vanished:  # a segment that was compacted after the folder was listed: look for the file it went into
+        vanished = False
+        for name in folder.names():
+            if name in done:
+                continue
+            done.add(name)
+            if name.endswith(".parquet"):
+                with folder.fs.open_input_file(f"{folder.root}/{name}") as stream:
+                    for batch in pq.ParquetFile(stream).iter_batches(8192, columns=columns):
+                        yield pa.Table.from_batches([batch])
+            elif is_segment(name):
+                try:
+                    for table in _segment_tables(folder, name):
+                        yield table.select(columns)
+                except FileNotFoundError:
+                    vanished = True
 
 
 def compact(folder: Folder) -> int:
     """Turn the segments that nobody writes any more into one Parquet file; returns the number of samples in it.
 
-    A kill in between leaves segments beside their Parquet copy, which is harmless: keys name contents.
+    Segments go when their copy is durable. A kill in between, or two who compact at once (where storage has no locks),
+    leave copies in two files, which is harmless: keys name contents, and `scan` counts a purchase once.
     """
     done: list[tuple[str, int]] = []
     count = 0
@@ -39,13 +78,14 @@ def compact(folder: Folder) -> int:
     held: list[pa.Table] = []
     try:
         for name in folder.names():
-            if not (name.startswith("segment-") and name.endswith(".jsonl")):
+            if not is_segment(name):
                 continue
-            lock = _try_lock(f"{folder.root}/{name}") if folder.is_local else 0
-            if lock is None:
+            held_lock = _locked(f"{folder.root}/{name}") if folder.is_local else -1
+            tables = _segment_tables(folder, name) if folder.is_local else _object(folder, name)
+            if held_lock is None or tables is None:
                 continue
-            done.append((name, lock))
-            for table in _segment_tables(folder, name):
+            done.append((name, held_lock))
+            for table in tables:
                 held.append(table)
                 if sum(map(len, held)) >= 16 * GROUP_ROWS:
                     writer = writer or _parquet_writer(folder, target)
@@ -62,17 +102,21 @@ def compact(folder: Folder) -> int:
         if writer:
             writer.close()
             if folder.is_local:
-                with open(f"{target}.part", "rb") as stream:
-                    os.fsync(stream.fileno())
+                sync(f"{target}.part")
             folder.fs.move(f"{target}.part", f"{target}.parquet")
+            if folder.is_local:
+                sync(folder.root)
         for name, _ in done:
-            folder.fs.delete_file(f"{folder.root}/{name}")
+            with contextlib.suppress(FileNotFoundError):
+                folder.fs.delete_file(f"{folder.root}/{name}")
     except OSError as error:
+        with contextlib.suppress(OSError):
+            folder.fs.delete_file(f"{target}.part")
         raise JournalError(*storage_refused(folder.path, error)) from None
     finally:
-        if folder.is_local:
-            for _, lock in done:
-                os.close(lock)
+        for _, held_lock in done:
+            if held_lock >= 0:
+                os.close(held_lock)
     return count
 
 
@@ -98,20 +142,29 @@ def _segment_tables(folder: Folder, name: str) -> Iterator[pa.Table]:
         yield pa.Table.from_pylist(held, schema=ENTRIES)
 
 
+def _object(folder: Folder, name: str) -> list[pa.Table] | None:
+    """A remote segment (a few hundred lines); None where it is still being written, or gone: then its entries are in
+    the Parquet file of whoever took it."""
+    try:
+        entries = [entry for _, entry in read_segment(folder, name)]
+    except FileNotFoundError:
+        return None
+    if not entries or None in entries:
+        return None
+    return [pa.Table.from_pylist([row for entry in entries if entry for row in rows(entry)], schema=ENTRIES)]
+
+
 def _parquet_writer(folder: Folder, target: str) -> pq.ParquetWriter:
     return pq.ParquetWriter(f"{target}.part", ENTRIES, filesystem=folder.fs, compression="zstd")
 
 
-def _try_lock(path: str) -> int | None:
+def _locked(path: str) -> int | None:
+    """A descriptor that holds the segment's lock; None where a writer (or another compaction) has it."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except OSError:
         return None
-    try:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if lock(descriptor, path):
         return descriptor
-    except (ImportError, OSError):
-        os.close(descriptor)
-        return None
+    os.close(descriptor)
+    return None

@@ -219,7 +219,7 @@ class Writer:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self.name = f"segment-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:12]}"
+        self.name = _segment_name()
         self._lines: list[bytes] = []
         self._flush: asyncio.Task[list[tuple[str, int]]] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
@@ -257,11 +257,9 @@ class Writer:
                 stream.write(data)
             self._objects += 1
             return [(name, int(end)) for end in ends[:-1]]
-        name = f"{self.name}.jsonl"
         if self._file < 0:
-            path = f"{self.folder.root}/{name}"
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-            _lock(self._file)
+            self._start()
+        name = f"{self.name}.jsonl"
         start, left = self._end, memoryview(data)
         try:
             while left:
@@ -272,6 +270,18 @@ class Writer:
             raise
         self._end += len(data)
         return [(name, start + int(end)) for end in ends[:-1]]
+
+    def _start(self) -> None:
+        """A new segment under its lock; yet another where a compaction took it before it was locked."""
+        while self._file < 0:
+            self.name = _segment_name()
+            path = f"{self.folder.root}/{self.name}.jsonl"
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            if lock(descriptor, path) is False:
+                os.close(descriptor)
+            else:
+                self._file = descriptor
+        sync(self.folder.root)
 
     def close(self) -> None:
         """Let go of the segment; appends that were awaited are durable already."""
@@ -303,11 +313,14 @@ class Reader:
 
     def refresh(self) -> None:
         """Take in what other writers have made durable since."""
-        for name in self.folder.names():
-            if name.endswith(".parquet") and name not in self._numbers:
-                self._take_parquet(name)
-            elif name.startswith("segment-") and name.endswith(".jsonl"):
-                self._take_segment(name)
+        vanished = True
+        while vanished:  # a segment that was compacted after the folder was listed: look for the file it went into
+            vanished = False
+            for name in self.folder.names():
+                if name.endswith(".parquet") and name not in self._numbers:
+                    self._take_parquet(name)
+                elif is_segment(name):
+                    vanished |= not self._take_segment(name)
 
     def note(self, keys: list[str], place: tuple[str, int]) -> None:
         """Index a response that this process has just made durable."""
@@ -384,15 +397,13 @@ class Reader:
             groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
             self._starts[number] = np.cumsum([0, *groups[:-1]])
             for batch in file.iter_batches(65536, columns=["key"]):
-                column = batch.column(0)
-                raw = np.frombuffer(column.buffers()[1], np.uint8, 32 * len(column), 32 * column.offset)
-                keys.append(raw.reshape(-1, 32)[:, :8].copy().view(">u8").ravel().astype(np.uint64))
+                keys.append(short_keys(batch.column(0)))
         if keys:
             found = np.concatenate(keys)
             places = np.arange(len(found), dtype=np.uint64) | np.uint64(number << 40)
             self._fold(found, places)
 
-    def _take_segment(self, name: str) -> None:
+    def _take_segment(self, name: str) -> bool:
         start = self._seen.get(name, 0)
         try:
             for offset, entry in read_segment(self.folder, name, start):
@@ -404,9 +415,10 @@ class Reader:
                     self._recent[_short(key)] = packed
                 self._seen[name] = offset + 1  # a later refresh re-reads this last line at most
         except FileNotFoundError:
-            return
+            return False
         if len(self._recent) >= FOLD_AT:
             self._fold(np.empty(0, np.uint64), np.empty(0, np.uint64))
+        return True
 
     def _fold(self, keys: np.ndarray, places: np.ndarray) -> None:
         n = len(self._recent)
@@ -452,8 +464,22 @@ def _whole(folder: Folder, path: str) -> IO[bytes]:
         return io.BytesIO(stream.readall())
 
 
+def is_segment(name: str) -> bool:
+    return name.startswith("segment-") and name.endswith(".jsonl")
+
+
+def _segment_name() -> str:
+    return f"segment-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:12]}"
+
+
 def _short(key: str) -> int:
     return int(key[:16], 16)
+
+
+def short_keys(column: pa.Array) -> np.ndarray:
+    """The first 8 bytes of each key as a number, as `_short` has it."""
+    raw = np.frombuffer(column.buffers()[1], np.uint8, 32 * len(column), 32 * column.offset)
+    return raw.reshape(-1, 32)[:, :8].copy().view(">u8").ravel().astype(np.uint64)
 
 
 def storage_refused(path: str, error: OSError) -> tuple[str, str]:
@@ -465,10 +491,32 @@ def storage_refused(path: str, error: OSError) -> tuple[str, str]:
     return f"The journal {path} cannot be written: {error}", "Check the storage and give the same command again."
 
 
-def _lock(descriptor: int) -> None:
+def lock(descriptor: int, path: str) -> bool | None:
+    """Take a segment's advisory lock.
+
+    False where somebody else has it, or the file is no longer the one at `path`: it was compacted meanwhile. None where
+    there are no locks (Windows, some NFS): then nobody compacts.
+    """
     try:
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     except (ImportError, OSError):
-        pass  # no locks here (Windows, some NFS): then only whole stages are compacted
+        return None
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def sync(path: str) -> None:
+    """Make a file's content, or a folder's list of files, durable."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
