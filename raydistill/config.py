@@ -338,6 +338,9 @@ class StudentSettings(Section):
     """CPUs (threads) per worker; by default the machine's cores shared out over the workers of concurrent trials."""
     gpus_per_worker: float | None = Field(None, ge=0)
     """GPUs per worker; fractions let small students share one; by default one where Ray has any."""
+    sharding: Literal["none", "fsdp"] = "none"
+    """fsdp: the workers of a trial share out its weights, gradients and optimiser state, for students too large for
+    one of them (torch's FSDP2); what is saved is whole. Judging every epoch still takes a whole copy on each worker."""
     concurrent_trials: int = Field(1, ge=1)
     """Trials that train at once (and students that answer at once)."""
     checkpoint_after_s: float = Field(300, ge=0)

@@ -39,6 +39,7 @@ _HOW_STUDENTS = {
     "cpus_per_worker",
     "gpus_per_worker",
     "restarts",
+    "sharding",
     "checkpoint_after_s",
     "trackers",
 }

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -313,18 +315,15 @@ def test_two_workers_learn_what_this_process_learns(local_ray, tmp_path, tiny_gp
     assert by_ray["question_id"].equals(by_hand["question_id"])
 
 
-@pytest.mark.slow
-def test_a_lost_worker_costs_an_epoch_at_most(local_ray, tmp_path, tiny_t5):
-    """Killed after its first checkpoint, a worker is replaced, and learns what an undisturbed training learns."""
-    questions, training = tables(methods=("vanilla",))
-    model = without_dropout(tiny_t5, tmp_path / "student")
-    config = settings(tmp_path / "ray", model, local=False, methods=["vanilla"], epochs=6, cpus_per_worker=1)
+@contextmanager
+def one_worker_killed(run: Path) -> Iterator[None]:
+    """Kills a training worker as soon as one has left a checkpoint."""
     killed: list[int] = []
 
     def kill_one() -> None:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not killed:
-            if list(Path(tmp_path, "ray", "students").glob("*/ray/checkpoint_*")):
+            if list(Path(run, "students").glob("*/ray/checkpoint_*")):
                 workers = [p for p in psutil.process_iter(["name", "cmdline"]) if _is_train_worker(p)]
                 for process in workers[:1]:
                     process.kill()
@@ -333,9 +332,19 @@ def test_a_lost_worker_costs_an_epoch_at_most(local_ray, tmp_path, tiny_t5):
 
     thread = threading.Thread(target=kill_one)
     thread.start()
-    (row,), _ = train(config, questions, training)
+    yield
     thread.join()
     assert killed, "no training worker was found to kill"
+
+
+@pytest.mark.slow
+def test_a_lost_worker_costs_an_epoch_at_most(local_ray, tmp_path, tiny_t5):
+    """Killed after its first checkpoint, a worker is replaced, and learns what an undisturbed training learns."""
+    questions, training = tables(methods=("vanilla",))
+    model = without_dropout(tiny_t5, tmp_path / "student")
+    config = settings(tmp_path / "ray", model, local=False, methods=["vanilla"], epochs=6, cpus_per_worker=1)
+    with one_worker_killed(tmp_path / "ray"):
+        (row,), _ = train(config, questions, training)
     assert row["error"] == ""
     assert [e["epoch"] for e in row["epochs"]] == [1, 2, 3, 4, 5, 6]
     assert row["steps"] == 12
@@ -345,6 +354,30 @@ def test_a_lost_worker_costs_an_epoch_at_most(local_ray, tmp_path, tiny_t5):
 
 def _is_train_worker(process) -> bool:
     return "RayTrainWorker" in " ".join(process.info["cmdline"] or [])
+
+
+@pytest.mark.slow
+def test_two_workers_that_share_the_weights_learn_the_same(local_ray, tmp_path, tiny_gpt2, tiny_t5):
+    """FSDP (gloo), one worker lost on the way: losses, epochs judged and whole folders are those of this process."""
+    questions, training = tables(methods=("new_fine_tune_cot",))
+    models = [without_dropout(folder, tmp_path / name) for folder, name in ((tiny_gpt2, "gpt2"), (tiny_t5, "t5"))]
+    common = {"methods": ["new_fine_tune_cot"], "accumulate": 2, "validation_share": 0.25, "select": "validation"}
+    here, _ = train(settings(tmp_path / "here", *models, **common, batch_size=4), questions, training)
+    config = settings(
+        tmp_path / "ray", *models, **common, local=False, batch_size=2, workers=2, cpus_per_worker=1, sharding="fsdp"
+    )
+    with one_worker_killed(tmp_path / "ray"):
+        there, _ = train(config, questions, training)
+    for ours, whole in zip(there, here, strict=True):
+        assert ours["error"] == ""
+        assert json.loads(Path(ours["checkpoint"]).with_name("metrics.json").read_text())["sharding"] == "fsdp"
+        for name in ("train_loss", "validation_loss", "validation_accuracy"):
+            assert [e[name] for e in ours["epochs"]] == pytest.approx([e[name] for e in whole["epochs"]], rel=1e-4)
+        names = sorted(p.name for p in Path(whole["checkpoint"]).iterdir())
+        assert sorted(p.name for p in Path(ours["checkpoint"]).iterdir()) == names
+        kind = AutoModelForSeq2SeqLM if "t5" in ours["student"] else AutoModelForCausalLM
+        shared, alone = (kind.from_pretrained(r["checkpoint"]).state_dict() for r in (ours, whole))
+        assert all(torch.allclose(shared[n], alone[n], rtol=1e-2, atol=1e-4) for n in alone)
 
 
 def test_too_few_cpus_are_named_at_once(local_ray, tmp_path, tiny_gpt2):

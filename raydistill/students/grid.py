@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 # Settings that say which trials there are, where they run or how they are judged, but not what one learns.
 _NOT_LEARNED = {
     *("models", "methods", "degrees", "seeds", "untrained", "untrained_cot", "concurrent_trials"),
-    *("cpus_per_worker", "gpus_per_worker"),
-    *("restarts", "workers", "max_new_tokens", "answer_tokens", "generation_batch", "checkpoint_after_s", "trackers"),
+    *("cpus_per_worker", "gpus_per_worker", "restarts", "workers", "sharding", "checkpoint_after_s", "trackers"),
+    *("max_new_tokens", "answer_tokens", "generation_batch"),
 }
 DRIVER = {"node:__internal_head__": 0.001}  # a trial's driver only waits: on the head node, without a CPU
 

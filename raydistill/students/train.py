@@ -6,7 +6,6 @@ autocast where the hardware has it, a fused AdamW, and logits computed only wher
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import os
@@ -26,7 +25,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from raydistill.config import StudentSettings
 from raydistill.store import Store
-from raydistill.students import judge, text
+from raydistill.students import judge, sharding, text
 from raydistill.students.folders import publish
 from raydistill.students.models import Student, StudentError, accepts, open_student, use_bf16
 
@@ -96,9 +95,7 @@ def _fit(
     if store.is_local:
         os.environ["TENSORBOARD_LOGGING_DIR"] = f"{store.root}/{trial.folder}/tensorboard"
     torch.manual_seed(trial.seed)
-    student = open_student(trial.location)
-    if settings.lora_rank:
-        student = _with_lora(student, settings.lora_rank)
+    student = _opened(trial)
     samples = encode(trial.rows, student, trial)
     held_out = encode(trial.held_out, student, trial)
     with tempfile.TemporaryDirectory(prefix="raydistill-") as scratch:
@@ -113,10 +110,11 @@ def _fit(
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=resume)
         seconds = time.monotonic() - started
-        if trainer.is_world_process_zero():
+        last = sharding.gathered(student, partial(_opened, trial))
+        if last is not None and trainer.is_world_process_zero():
             best = work / "best"
             if settings.select == "last" or not best.is_dir():
-                _save(student, best)
+                _save(last, best)
             publish(best, store, f"{trial.folder}/model")
             metrics = {
                 "epochs": report.history,
@@ -127,10 +125,17 @@ def _fit(
                 "cut_rows": sum(s.cut for s in samples),
                 "bf16": trainer.args.bf16,
                 "workers": trainer.args.world_size,
+                "sharding": "fsdp" if sharding.is_sharded(student.model) else "none",
             }
             store.fs.delete_file(f"{store.root}/{trial.folder}/epochs.json")
             store.write_text(f"{trial.folder}/metrics.json", json.dumps(metrics, indent=1))  # last: the trial is done
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _opened(trial: Trial) -> Student:
+    """The student as its training finds it."""
+    student = open_student(trial.location)
+    return _with_lora(student, trial.settings.lora_rank) if trial.settings.lora_rank else student
 
 
 def encode(rows: pa.Table, student: Student, trial: Trial) -> list[text.Sample]:
@@ -209,6 +214,7 @@ def make_trainer(
         run_name=run_name,
         label_names=["labels"],
         disable_tqdm=True,
+        **sharding.arguments(settings.sharding, _world()),
     )
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -228,6 +234,7 @@ def make_trainer(
         compute_loss_func=partial(_loss, shifted=not student.seq2seq),
     )
     trainer.remove_callback(PrinterCallback)
+    sharding.prepare(trainer, student)
     return trainer
 
 
@@ -306,7 +313,7 @@ class _Report(TrainerCallback):
             entry["validation_loss"] = self.trainer.evaluate()["eval_loss"]
         if trial.test.num_rows or (trial.validation.num_rows and settings.select == "validation"):
             # In the numbers that `predict` will use; training goes on with the original.
-            copied = self.student._replace(model=_copy(self.student, torch.bfloat16 if args.bf16 else torch.float32))
+            copied = self._copy(torch.bfloat16 if args.bf16 else torch.float32)
             entry["validation_accuracy"] = self._accuracy(copied, trial.validation)
             entry["test_accuracy"] = self._accuracy(copied, trial.test)
         self.losses = []
@@ -316,8 +323,10 @@ class _Report(TrainerCallback):
                 f"students.select {settings.select} has no questions to choose the epoch by.",
                 "Raise students.validation_share, or choose students.select last.",
             )
-        if key and all(entry[key] > e[key] for e in self.history) and args.process_index == 0:
-            _save(self.student._replace(model=_copy(self.student, torch.float32)), self.work / "best")
+        if key and all(entry[key] > e[key] for e in self.history):
+            copied = self._copy(torch.float32)
+            if args.process_index == 0:
+                _save(copied, self.work / "best")
         self.history.append(entry)
         if args.process_index == 0:
             seconds = self.earlier + time.monotonic() - self.started
@@ -329,6 +338,9 @@ class _Report(TrainerCallback):
         control.should_save = state.global_step < state.max_steps and self._save_is_due()
         if not control.should_save:
             self._report(state, None)
+
+    def _copy(self, dtype: torch.dtype) -> Student:
+        return sharding.copied(self.student, partial(_opened, self.trial), dtype, self.trainer.args.device)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._report(state, self.work)
@@ -372,17 +384,9 @@ class _Report(TrainerCallback):
         return right / questions.num_rows
 
 
-def _copy(student: Student, dtype: torch.dtype) -> Any:
-    """The model as it stands in the middle of training, LoRA merged."""
-    copied = copy.deepcopy(student.model)
-    copied.__dict__.pop("forward", None)  # accelerate's autocast and its widening of all outputs to float32
-    return (copied.merge_and_unload() if hasattr(copied, "merge_and_unload") else copied).to(dtype)
-
-
 def _save(student: Student, folder: Path) -> None:
     """A folder that `from_pretrained` opens; ends the student's training."""
-    model = student.model
-    model = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    model = sharding.merged(student.model)
     model.config.use_cache = True
     model.save_pretrained(folder)
     student.tokenizer.save_pretrained(folder)

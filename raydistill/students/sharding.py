@@ -1,0 +1,86 @@
+"""A student whose weights, gradients and optimiser state are shared out over a trial's workers (torch's FSDP2).
+
+`transformers` and `accelerate` do it; what is here is what they leave out: CPUs, encoder-decoders whose embeddings are
+tied, and the whole model, gathered again, for judging and saving.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import FSDPModule
+
+from raydistill.students.models import Student
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+
+def arguments(sharding: str, workers: int) -> dict[str, Any]:
+    """What TrainingArguments takes; nothing where there is one worker, and so nobody to share with."""
+    return {"fsdp": True, "fsdp_config": {"version": 2}} if sharding == "fsdp" and workers > 1 else {}
+
+
+def prepare(trainer: Trainer, student: Student) -> None:
+    """Make `trainer` ready to shard `student`'s model when it begins to train, if its arguments ask for that."""
+    args: Any = trainer.args
+    if not args.fsdp:
+        return
+    if student.seq2seq:
+        # Embeddings of encoder and decoder share a weight but are modules apart: FSDP2 wants a shared weight's modules
+        # in one group, and accelerate 1.15 puts just the input's and the output's there. As one module they are.
+        student.model.set_input_embeddings(student.model.get_input_embeddings())
+    if args.device.type == "cpu" and not trainer.is_fsdp_enabled:
+        # accelerate shards on GPUs only, though torch does with gloo as well: what it would set there.
+        from accelerate import DistributedType, FullyShardedDataParallelPlugin
+        from accelerate.state import PartialState
+
+        plugin = FullyShardedDataParallelPlugin(**args.fsdp_plugin_args)
+        state = trainer.accelerator.state
+        if state.mixed_precision != "no":
+            plugin.set_mixed_precision(state.mixed_precision)
+        for known in (state, PartialState()):
+            known.__dict__["distributed_type"] = DistributedType.FSDP
+        state.fsdp_plugin = plugin
+        trainer.is_fsdp_enabled = True
+
+
+def is_sharded(model: Any) -> bool:
+    """True from the beginning of a sharded training on."""
+    return isinstance(model, FSDPModule)
+
+
+def gathered(student: Student, fresh: Callable[[], Student]) -> Student | None:
+    """The student with its whole model on the first worker, None on others; as it is where nothing is sharded.
+
+    Every worker must call. `fresh` opens the student as it was before training.
+    """
+    if not is_sharded(student.model):
+        return student
+    state = get_model_state_dict(student.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    return _filled(fresh(), state) if state else None
+
+
+def copied(student: Student, fresh: Callable[[], Student], dtype: torch.dtype, device: Any) -> Student:
+    """A whole copy of the student in the middle of training, LoRA merged, on each worker; every worker must call."""
+    if is_sharded(student.model):
+        state = get_model_state_dict(student.model, options=StateDictOptions(full_state_dict=True))
+        model = _filled(fresh(), state).model
+    else:
+        model = copy.deepcopy(student.model)
+        model.__dict__.pop("forward", None)  # accelerate's autocast and its widening of all outputs to float32
+    return student._replace(model=merged(model).to(device=device, dtype=dtype))
+
+
+def merged(model: Any) -> Any:
+    """The model with its LoRA adapters, if it has any, added to the weights."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def _filled(student: Student, state: dict[str, Any]) -> Student:
+    student.model.load_state_dict(state)
+    return student
