@@ -6,8 +6,7 @@ All contestants ask the same loopback server (a process of its own on this machi
 governor and all), a plain `AsyncOpenAI` loop with a semaphore, the same on the aiohttp transport, a thread pool of the
 blocking client, and Ray's own `HttpRequestProcessor`. The server's log is the judge: over the steady part of a run, the
 share of the allowed calls in flight that was really there (`of ideal`), so that start-up counts for nobody. CPU is that
-of the client's whole process tree over the same time, the server's left out. Ray runs its workers at niceness 15; here
-they get 0, the priority that the other contestants have, or a busy machine would measure the niceness.
+of the client's whole process tree over the same time, the server's left out.
 
 The last line is JSON: {"of_ideal", "vs_openai_default", "vs_ray_http", "cpu_ms_per_call"} of raydistill.
 """
@@ -17,15 +16,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
-
-os.environ.setdefault("RAY_worker_niceness", "0")  # before Ray starts
 
 import openai
 import psutil

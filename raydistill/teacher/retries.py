@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Mapping
 
+import httpx2
 import openai
 
 LONGEST_WAIT_S = 60.0
@@ -47,20 +48,26 @@ class CallError(Exception):
 
 
 def classify(error: BaseException, n: int = 1) -> CallError:
-    """The kind of an exception that the openai client (or the reading of its answer) raised."""
+    """The kind of an exception that the openai client, its transport or the reading of its answer raised."""
     if isinstance(error, CallError):
         return error
     if isinstance(error, openai.APIStatusError):
-        return _of_status(error, n)
-    if isinstance(error, (openai.APITimeoutError, asyncio.TimeoutError, TimeoutError)):
+        return of_response(error.response, n)
+    if isinstance(error, (openai.APITimeoutError, httpx2.TimeoutException, asyncio.TimeoutError, TimeoutError)):
         return CallError("transient", "the call timed out")
     cause = error.__cause__ or error
     return CallError("transient", f"{type(cause).__name__}: {cause}".rstrip(": "))
 
 
-def _of_status(error: openai.APIStatusError, n: int) -> CallError:
-    text = "" if isinstance(error.body, dict) else error.response.text[:300] or error.message
-    return of_answer(error.status_code, error.body, text, error.response.headers, n)
+def of_response(response: httpx2.Response, n: int = 1) -> CallError:
+    """The kind of an HTTP answer with an error status; `n` is how many samples were asked for."""
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        body = None
+    said = body.get("error", body) if isinstance(body, dict) else None
+    text = response.text[:300] or response.reason_phrase
+    return of_answer(response.status_code, said, text, response.headers, n)
 
 
 def of_answer(
