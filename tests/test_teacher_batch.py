@@ -265,6 +265,9 @@ def test_budget_and_refusal(served: tuple[BatchServer, str], tmp_path: Path) -> 
     kept = len(server.asked)
     assert len(buy(url, tmp_path, asks(20))) == 20
     assert len(server.asked) == len(set(server.asked)) == 40 > kept
+    lenient = buy(url, tmp_path, asks(20, first=50), limits=Limits(1, tokens=400, lenient=True))
+    assert "budget" in {row["error_kind"] for row in lenient} <= {"", "budget"}
+    assert 40 < len(server.asked) <= 40 + 400 // 14
     server.refuse = "no such endpoint in batches"
     with pytest.raises(TeacherError, match="no such endpoint in batches"):
         buy(url, tmp_path, asks(3, first=100))
