@@ -248,6 +248,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path, tiny_gpt2)
     argv = [str(ROOT / "configs" / "quickstart.yaml"), "--run_dir", str(tmp_path / "run"), "--local"]
     argv += ["--questions.limit_train", "40", "--questions.limit_test", "4", "--students.models", str(tiny_gpt2)]
     argv += ["--students.max_steps", "2", "--students.max_new_tokens", "8", "--teacher.in_flight", "2"]
+    argv += ["--students.methods", "fine_tune_cot", "--students.untrained", "false"]
     slow = [*argv, "--teacher.simulated.latency_s", "0.5"]
     process = job(*slow, cwd=tmp_path)
     segment = Path(tmp_path / "run" / "journal")
