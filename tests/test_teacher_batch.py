@@ -250,6 +250,18 @@ def test_lines_under_way_are_reserved_against_the_budget(
     assert counts[:2] == [6, 4]
 
 
+def test_a_refused_parameter_is_left_out_of_the_next_batch(served: tuple[BatchServer, str], tmp_path: Path) -> None:
+    server, url = served
+    refused = {"status": 400, "message": "Unsupported parameter: 'seed' is not supported with this model."}
+    server.fail = {f"Ann has {i} ": refused for i in range(3)}
+    assert [row["error"] for row in buy(url, tmp_path, asks(3))] == [""] * 3
+    files = [server.files[made["input_file_id"]] for made in server.batches.values()]
+    bodies = [[json.loads(line)["body"] for line in file.splitlines()] for file in files]
+    assert [body["seed"] for body in bodies[0]] == [7] * 3
+    assert not any("seed" in body for file in bodies[1:] for body in file)
+    assert len(server.asked) == 6
+
+
 def test_a_creation_whose_answer_was_lost_is_not_repeated(served: tuple[BatchServer, str], tmp_path: Path) -> None:
     server, url = served
     server.lose_answer_of_create = True

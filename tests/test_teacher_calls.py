@@ -151,14 +151,24 @@ def test_finish_reason_and_chat(server: simulated.Teacher, tmp_path: Path) -> No
     assert server.log()[-1]["path"].endswith("/chat/completions")
 
 
-def test_newer_chat_models_get_the_limit_under_its_newer_name(server: simulated.Teacher, tmp_path: Path) -> None:
-    message = (
-        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
-    )
-    server.script([{"status": 400, "message": message, "times": 1}, {"text": "x " * 99}])
-    asked = ask(server, tmp_path, [(request(i, endpoint="chat"), 1) for i in range(2)], in_flight=1)
-    assert all(samples[0].answer for samples in asked.samples)
-    assert ["max_completion_tokens" in entry for entry in server.log()] == [False, True, True]
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("Unsupported parameter: 'max_tokens' … Use 'max_completion_tokens' instead.", "max_tokens"),
+        ("Unsupported value: 'temperature' does not support 0 with this model.", "temperature=0"),
+        ("Input validation error: `temperature` must be strictly positive", "temperature=0"),
+        ("max_tokens is too large: 64. This model supports at most 16 completion tokens.", ""),
+        ("Could not finish the message because max_tokens or model output limit was reached.", ""),
+        ("Unsupported parameter: 'seed' is not supported with this model.", ""),  # none was sent
+    ],
+)
+def test_a_refused_parameter_stops_everybody_by_its_name(
+    server: simulated.Teacher, tmp_path: Path, said: str, named: str
+) -> None:
+    server.script([{"status": 400, "message": said}])
+    asked = ask(server, tmp_path, [(request(i), 1) for i in range(20)], in_flight=2, max_attempts=1)
+    assert asked.governor.stop == (("refused", named) if named else None)
+    assert (server.stats()["requests"] < 10) == bool(named)
 
 
 def test_a_prompt_too_long_fails_alone(server: simulated.Teacher, tmp_path: Path) -> None:

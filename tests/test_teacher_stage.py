@@ -279,6 +279,42 @@ def test_preflight_names_what_is_wrong_before_any_call(
     assert server.stats()["answered"] == 0
 
 
+def test_a_chat_model_that_refuses_parameters_is_found_out_before_the_run(
+    server: simulated.Teacher, tmp_path: Path
+) -> None:
+    chat = settings_for(server, tmp_path, endpoint="chat").teacher
+    with open_endpoint(chat) as endpoint:
+        assert endpoint.refuses == frozenset()
+    assert server.stats()["requests"] == 1
+    server.script([{"refuses": ["max_tokens", "temperature", "stop", "seed"], "text": "x"}])
+    with open_endpoint(chat) as endpoint:
+        assert endpoint.refuses == {"max_tokens", "temperature=0", "temperature=0.7", "stop", "seed"}
+        asked = endpoint.request("chat", "Q", 8, 0.7, ("\nQ:",))
+        assert {*asked.body([0])} == {"model", "messages", "max_completion_tokens"}
+    server.script([{"refuses": ["max_tokens", "max_completion_tokens"]}])
+    with pytest.raises(TeacherError, match="no limit could be set"), open_endpoint(chat):
+        raise AssertionError("opened")
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_parameter_that_the_first_call_finds_refused_is_left_out(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"refuses": ["seed"], "text": " 5"}])
+    settings = settings_for(server, tmp_path, in_flight=4)
+    samples = run("zero_shot", asks(30), settings)
+    assert [row["error"] for row in samples.to_pylist()] == [""] * 30
+    stats = server.stats()
+    assert (stats["answered"], total(Store(settings.run_path))["calls"]) == (60, 60)
+    assert stats["errors"] <= 8  # those in flight when the first was refused
+    sent = [
+        json.loads(text)
+        for table in compaction.scan(stage.journal_folder(settings), ["request"])
+        for text in table[0].to_pylist()
+    ]
+    assert {request["seed"] for request in sent} == {None}
+    assert run("zero_shot", asks(30), settings).equals(samples)
+    assert server.stats()["answered"] == 60
+
+
 def test_estimate_agrees_with_what_a_run_takes(server: simulated.Teacher, tmp_path: Path, local_ray: None) -> None:
     settings = settings_for(server, tmp_path).model_copy(
         update={"students": settings_for(server, tmp_path).students.model_copy(update={"methods": ["fine_tune_cot"]})}

@@ -28,7 +28,7 @@ from raydistill.teacher.client import PATHS, Client, parse
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.governor import Limits
 from raydistill.teacher.reasoning import dialogue
-from raydistill.teacher.request import Request
+from raydistill.teacher.request import NEWER_LIMIT, Request
 from raydistill.teacher.retries import CallError
 
 MAX_REQUESTS, MAX_BYTES = 50_000, 190_000_000  # of one file; OpenAI takes 50,000 and 200 MB
@@ -159,8 +159,7 @@ class _Batches:
         self.collector.begin()
         rows = []
         for ask_ in (row for batch in asks.to_batches(1024) for row in batch.to_pylist()):
-            e = self.endpoint
-            found = await dialogue(ask_, self.about.stage, e.identity, e.model, e.seed, self.settings, self.collector)
+            found = await dialogue(ask_, self.about.stage, self.endpoint, self.settings, self.collector)
             rows += [row | {"ledger": ledgers.facts(used, self.about.session)} for row, used in found]
         pending = sum(row["error_kind"] == "pending" for row in rows)
         self.shown.update(asks.num_rows - len({r["question_id"] for r in rows if r["error_kind"] == "pending"}))
@@ -274,15 +273,17 @@ class _Batches:
             for line in (await self._file(file)).splitlines():
                 said = json.loads(line)
                 samples, body = ids[said["custom_id"]], said["body"]
+                limit = NEWER_LIMIT if NEWER_LIMIT in body else "max_tokens"
                 request = Request(
                     self.endpoint.identity,
                     self.settings.endpoint,
                     body["model"],
                     body["prompt"] if "prompt" in body else body["messages"][0]["content"],
-                    body["max_tokens"],
-                    body["temperature"],
+                    body[limit],
+                    body.get("temperature"),
                     tuple(body.get("stop", ())),
                     body["seed"] - samples[0] if "seed" in body else None,
+                    limit,
                 )
                 known.setdefault(said["custom_id"], Wanted(request, samples, request.keys(samples), "", ""))
         return known
@@ -304,6 +305,9 @@ class _Batches:
             except CallError as error:
                 if error.kind == "refused_n":
                     self.collector.takes_n = False
+                elif what := w.request.sent(error.parameter):
+                    if what not in self.endpoint.refuses:
+                        self.endpoint = self.endpoint.refusing(what)
                 elif not error.worth_another or attempts >= self.settings.max_attempts:
                     error.attempts, error.key = attempts, w.keys[0]
                     rest = CallError(error.kind, error.message)

@@ -160,7 +160,7 @@ class Caller:
                 self.permits.throttled(failed.retry_after)
                 self.permits.count(refused=1)
             if not failed.worth_another:
-                self._despair(failed)
+                self._despair(request, failed)
                 raise failed
             if attempt >= self.settings.max_attempts:
                 raise failed
@@ -180,8 +180,11 @@ class Caller:
             completion_tokens=reply.completion_tokens,
         )
 
-    def _despair(self, error: CallError) -> None:
-        """A wrong key will meet every call: stop before thousands of rows have failed."""
+    def _despair(self, request: Request, error: CallError) -> None:
+        """A wrong key will meet every call, and so will a parameter that the model refuses: stop before thousands of
+        rows have failed."""
+        if what := request.sent(error.parameter):
+            self.permits.give_up("refused", what)
         if error.hopeless:
             self._hopeless += 1
             if "HTTP 401" in error.message or "HTTP 429" in error.message or self._hopeless >= HOPELESS_IN_A_ROW:

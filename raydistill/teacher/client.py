@@ -17,7 +17,6 @@ import openai
 from raydistill.teacher import retries
 from raydistill.teacher.request import Request
 
-NEWER_LIMIT = "max_completion_tokens"  # what newer chat models want `max_tokens` to be called
 PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
 
@@ -44,7 +43,6 @@ class Client:
 
     def __init__(self, base_url: str, key: str, timeout_s: float, connections: int = 1000) -> None:
         self._key, self._timeout_s = key, timeout_s
-        self._newer_limit = False
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._http = openai.DefaultAioHttpClient(timeout=timeout_s, limits=limits)
         self.openai = openai.AsyncOpenAI(
@@ -56,24 +54,18 @@ class Client:
 
     async def send(self, request: Request, samples: list[int]) -> Reply:
         """Ask once for `samples`; CallError (attempts 0) where no answer comes."""
-        body = request.body(samples)
-        newer = self._newer_limit
-        if newer:
-            body[NEWER_LIMIT] = body.pop("max_tokens")
         try:
             response = await asyncio.wait_for(
-                self._http.post(self._urls[request.endpoint], content=json.dumps(body), headers=self._headers),
+                self._http.post(
+                    self._urls[request.endpoint], content=json.dumps(request.body(samples)), headers=self._headers
+                ),
                 self._timeout_s + 1,  # a body that trickles never times out by itself
             )
             if response.is_error:
                 raise retries.of_response(response, len(samples))
             return parse(response.content, response.headers, request)
         except Exception as error:
-            found = self._named(error, len(samples))
-        if not newer and found.kind == "fatal" and NEWER_LIMIT in found.message:
-            self._newer_limit = True
-            return await self.send(request, samples)
-        raise found
+            raise self._named(error, len(samples)) from None
 
     async def models(self) -> list[str] | None:
         """Names of the endpoint's models; None where it has no such list. CallError where it cannot be reached."""

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,16 +19,21 @@ from raydistill.config import TeacherSettings
 from raydistill.errors import TeacherError
 from raydistill.teacher import pricing
 from raydistill.teacher.client import Client
-from raydistill.teacher.request import Request
+from raydistill.teacher.request import NEWER_LIMIT, Request, temperature_name
 from raydistill.teacher.retries import CallError
 
 PREFLIGHT_S = 15.0
+PROBE_TOKENS = 16
+STARVED = "output limit was reached"  # all tokens went into thinking
 _LIMITS_ONLY = {"latency_s", "requests_per_minute", "tokens_per_minute", "fault_share"}
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the teacher answers. `identity` stands for it in journal keys; `key` prints masked."""
+    """Where the teacher answers. `identity` stands for it in journal keys; `key` prints masked.
+
+    `refuses` names parameters that the model does not take: max_tokens (under this name), stop, seed, temperature=0 …
+    """
 
     base_url: str
     model: str
@@ -36,6 +41,33 @@ class Endpoint:
     identity: str
     key: SecretStr
     seed: int | None
+    refuses: frozenset[str] = frozenset()
+
+    def request(
+        self, api: str, prompt: str, max_tokens: int, temperature: float, stop: tuple[str, ...] = ()
+    ) -> Request:
+        """The request as this model takes it; `api` is completions or chat. The only place that decides it."""
+        no = self.refuses
+        return Request(
+            self.identity,
+            api,
+            self.model,
+            prompt,
+            max_tokens,
+            None if temperature_name(temperature) in no else temperature,
+            () if "stop" in no else stop,
+            None if "seed" in no else self.seed,
+            NEWER_LIMIT if "max_tokens" in no else "max_tokens",
+        )
+
+    def refusing(self, what: str) -> Endpoint:
+        """This endpoint, now known to refuse `what`; TeacherError where no request is left that could be sent."""
+        if what == NEWER_LIMIT or what in self.refuses:
+            raise TeacherError(
+                f"{self.label} takes neither max_tokens nor {NEWER_LIMIT}: no limit could be set to what a call costs.",
+                "Use another model or endpoint (--teacher.model, --teacher.endpoint).",
+            )
+        return replace(self, refuses=self.refuses | {what})
 
 
 @contextmanager
@@ -71,33 +103,38 @@ def open_endpoint(settings: TeacherSettings) -> Iterator[Endpoint]:
         base_url = settings.base_url.rstrip("/")
         label = f"{settings.model} at {base_url}"
         endpoint = Endpoint(base_url, settings.model, label, base_url, _key(settings), settings.seed)
-        preflight(endpoint, settings)
-        yield endpoint
+        yield preflight(endpoint, settings)
 
 
-def preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
-    """Ask the endpoint for its models, and, only where that settles nothing, for one token.
+def preflight(endpoint: Endpoint, settings: TeacherSettings) -> Endpoint:
+    """Ask the endpoint for its models, and, where that does not settle whether requests will pass, for a few tokens.
+
+    A listed model of the completions endpoint takes all parameters but for rare ones, which the first call finds out;
+    chat models often refuse some, and a batch that is refused costs a day.
+
+    Returns:
+        The endpoint with what it refuses.
 
     Raises:
         TeacherError: within seconds, naming the setting that is wrong.
     """
-    asyncio.run(_preflight(endpoint, settings))
+    return asyncio.run(_preflight(endpoint, settings))
 
 
-async def _preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
+async def _preflight(endpoint: Endpoint, settings: TeacherSettings) -> Endpoint:
     client = Client(endpoint.base_url, endpoint.key.get_secret_value(), min(PREFLIGHT_S, settings.timeout_s))
     try:
         models = await client.models()
-        if models is not None and endpoint.model in models:
-            return
-        probe = Request(endpoint.identity, settings.endpoint, endpoint.model, "Hello", 1, 0.0)
+        listed = models is not None and endpoint.model in models
+        if listed and settings.endpoint == "completions" and settings.transport == "online":
+            return endpoint
         try:
-            await client.send(probe, [0])
+            return await _probed(endpoint, settings, client)
         except CallError as error:
             if error.kind in ("rate_limit", "transient") and models is not None:
-                return  # it answers; the retries of the stage deal with the rest
+                return endpoint  # it answers; the retries of the stage deal with the rest
             near = difflib.get_close_matches(endpoint.model, models or [], 3, 0.3) or (models or [])[:5]
-            if models is not None and ("HTTP 404" in error.message or "model" in error.message.lower()):
+            if models is not None and not listed and ("HTTP 404" in error.message or "model" in error.message.lower()):
                 known = f" It offers: {', '.join(near)}." if near else ""
                 raise TeacherError(
                     f"The endpoint {endpoint.base_url} does not know the model {endpoint.model!r} "
@@ -109,6 +146,27 @@ async def _preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
         raise _explained(error, endpoint, settings) from None
     finally:
         await client.close()
+
+
+async def _probed(endpoint: Endpoint, settings: TeacherSettings, client: Client) -> Endpoint:
+    """The endpoint with what it refuses of a stage's parameters."""
+    for temperature in (0.0, settings.diverse_temperature):
+        accepted = False
+        while not accepted:
+            request = endpoint.request(settings.endpoint, "Hello", PROBE_TOKENS, temperature, ("\nQ:",))
+            try:
+                await client.send(request, [0])
+                accepted = True
+            except CallError as error:
+                if what := request.sent(error.parameter):
+                    endpoint = endpoint.refusing(what)
+                elif STARVED in error.message:  # a model that thinks first
+                    accepted = True
+                else:
+                    raise
+        if temperature_name(0.0) not in endpoint.refuses:
+            break  # it takes 0, and so will it others
+    return endpoint
 
 
 def _explained(error: CallError, endpoint: Endpoint, settings: TeacherSettings) -> TeacherError:

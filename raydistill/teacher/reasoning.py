@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from raydistill import answers, prompts
 from raydistill.config import TeacherSettings
 from raydistill.teacher.caller import Sample
+from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal import Answer
 from raydistill.teacher.request import Request
 
@@ -30,9 +31,7 @@ class Asks(Protocol):
 async def dialogue(
     ask: dict[str, Any],
     stage: str,
-    identity: str,
-    model: str,
-    seed: int | None,
+    endpoint: Endpoint,
     settings: TeacherSettings,
     caller: Asks,
 ) -> list[tuple[dict[str, Any], list[tuple[str, Sample]]]]:
@@ -40,16 +39,8 @@ async def dialogue(
 
     `prediction` and `correct` are judged by `settings.judge`; the `baseline_` columns always by the baseline rules.
     """
-    first_request = Request(
-        identity,
-        settings.endpoint,
-        model,
-        ask["prompt"],
-        ask["max_tokens"],
-        ask["temperature"],
-        STOP[stage],
-        seed,
-    )
+    api, model = settings.endpoint, endpoint.model
+    first_request = endpoint.request(api, ask["prompt"], ask["max_tokens"], ask["temperature"], STOP[stage])
     if stage == "judge":
         [sample] = await caller.samples(first_request, 1, ask["task"], "judgement")
         return [_judgement(ask, sample, first_request.keys([0])[0], model)]
@@ -72,22 +63,10 @@ async def dialogue(
             if held is not None:
                 row["rationale"] = held.rationale
                 return _judge(row, held.answer_text, "rationale", ask, used, settings, held.answer), used
-        answer_request = Request(
-            identity,
-            settings.endpoint,
-            model,
-            prompts.answer_call(
-                ask["question"],
-                text,
-                task=ask["task"],
-                trigger=settings.answer_trigger,
-                choices=ask["choices"] or (),
-            ),
-            settings.answer_max_tokens,
-            0.0,
-            (),
-            seed,
+        prompt = prompts.answer_call(
+            ask["question"], text, task=ask["task"], trigger=settings.answer_trigger, choices=ask["choices"] or ()
         )
+        answer_request = endpoint.request(api, prompt, settings.answer_max_tokens, 0.0)
         [second] = await caller.samples(answer_request, 1, ask["task"], "answer")
         used.append(("answer", second))
         if second.answer is None:

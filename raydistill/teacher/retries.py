@@ -21,6 +21,12 @@ _CONTEXT = re.compile(
     re.I,
 )
 _ABOUT_N = re.compile(r"(^|[^a-z0-9])n([^a-z0-9]|$)|n_cmpl|multiple (completions|choices)|best_of")
+_PARAMETER = re.compile(r"\b(max_completion_tokens|max_tokens|temperature|stop|seed)\b")
+_NOT_TAKEN = re.compile(
+    r"unsupported|n[o']t support|not (permitted|allowed)|unrecogni[sz]ed|unknown|unexpected|strictly positive"
+    r"|must be (in range|greater)",
+    re.I,
+)
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -30,8 +36,8 @@ class CallError(Exception):
     """A call without an answer.
 
     `kind` is rate_limit and transient (worth another attempt), context_length, fatal, refused_n (the endpoint does not
-    take `n`), budget and stopped (never sent). `hopeless` errors (wrong key, unknown model, empty account) will meet
-    every other call as well.
+    take `n`), refused (nor another `parameter`), budget and stopped (never sent). `hopeless` errors (wrong key, unknown
+    model, empty account) will meet every other call as well.
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class CallError(Exception):
         self.kind, self.message, self.retry_after = kind, message, retry_after
         self.hopeless, self.attempts = hopeless, attempts
         self.key = ""  # journal key that would have been the answer's
+        self.parameter = ""  # of a refused request
 
     @property
     def worth_another(self) -> bool:
@@ -88,6 +95,10 @@ def of_answer(
         return CallError("context_length", message)
     if status in (400, 422) and n > 1 and (param == "n" or _ABOUT_N.search(text)):
         return CallError("refused_n", message)
+    if status in (400, 422) and _NOT_TAKEN.search(text) and (found := _PARAMETER.search(f"{param} {text}")):
+        error = CallError("refused", message)
+        error.parameter = found[1]
+        return error
     return CallError("fatal", message, hopeless=status in (401, 402, 403, 404))
 
 

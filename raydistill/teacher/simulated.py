@@ -16,6 +16,7 @@ POST /admin/script {"rules": [...], "answers": {question: gold}}. The first rule
     body          send this text instead of JSON; truncate: send only so many bytes of the reply, then cut the line
     reset, hang   cut the line at once; never answer
     refuse_n      400 for n > 1
+    refuses       names of parameters: 400 where one is given
 GET  /admin/stats  counts as the server saw them; GET /admin/log the latest requests; POST /admin/reset forgets both
     and the rules.
 A token is four characters here, in prompts and completions alike.

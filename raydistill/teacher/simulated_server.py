@@ -32,7 +32,7 @@ COUNTS = (
 ).split()
 RULE_FIELDS = (
     "match call skip times delay_s text gold finish_reason usage omit_usage model status message code headers body "
-    "truncate reset hang refuse_n"
+    "truncate reset hang refuse_n refuses"
 ).split()
 
 
@@ -241,6 +241,10 @@ class Server:
             return self._fault(http, state, rule)
         if rule.get("refuse_n") and request.n > 1:
             raise Refused(400, "This model does not support 'n' > 1.", "unsupported_value")
+        for name in rule.get("refuses", ()):
+            if name in body:
+                message = f"Unsupported parameter: '{name}' is not supported with this model."
+                raise Refused(400, message, "unsupported_parameter")
         if state.settings.fault_share:
             luck = Random(f"{state.settings.seed}\0{asked[0].requests}\0{request.prompts[0]}")
             if luck.random() < state.settings.fault_share:

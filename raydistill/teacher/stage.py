@@ -81,23 +81,33 @@ def ask(
     folder = journal_folder(settings)
     compaction.compact(folder)
     session = uuid.uuid4().hex
-    limits = _limits(teacher, folder, settings.run_path, stage, caps)
     with progress.stage(stage, asks.num_rows) as shown:
-        if teacher.transport == "batch":
-            from raydistill.teacher import batch
+        table = None
+        while table is None:
+            limits = _limits(teacher, folder, settings.run_path, stage, caps)
+            try:
+                if teacher.transport == "batch":
+                    from raydistill.teacher import batch
 
-            about = About(settings.run_path, session, stage)
-            table = pa.Table.from_pylist(batch.ask(asks, teacher, endpoint, folder, about, limits, shown), schema=_OUT)
-        else:
-            table = _ask_online(stage, asks, settings, endpoint, limits, session, shown)
+                    about = About(settings.run_path, session, stage)
+                    rows = batch.ask(asks, teacher, endpoint, folder, about, limits, shown)
+                    table = pa.Table.from_pylist(rows, schema=_OUT)
+                else:
+                    table = _ask_online(stage, asks, settings, endpoint, limits, session, shown)
+            except _Refused as refused:  # what was not asked without the parameter is asked so now
+                endpoint = endpoint.refusing(refused.args[0])
         table = table.sort_by([(name, "ascending") for name in _ORDER])
         samples = table.select(SAMPLES.names)
         book = ledgers.ledger(stage, samples, table["ledger"].to_pylist())
         store.write(f"ledger_{stage}", book, session)
         _compact(folder)
         _check_failures(stage, samples, asks.num_rows, teacher)
-        shown.finish(_sentence(book, samples))
+        shown.finish(_sentence(book, samples, endpoint.refuses))
     return samples.replace_schema_metadata(None)
+
+
+class _Refused(Exception):
+    """The model refuses a parameter (`Endpoint.refuses` has its name) that the preflight could not know of."""
 
 
 def _ask_online(
@@ -134,6 +144,8 @@ def _ask_online(
         raise failure[0]
     if told["stop"] and not (limits.lenient and told["stop"][0] == "budget"):
         why, message = told["stop"]
+        if why == "refused":
+            raise _Refused(message)
         _raise_stop(why, message, told)
     return pa.concat_tables([_OUT.empty_table(), *outcome])
 
@@ -201,15 +213,7 @@ class Asker:
     async def _one(self, ask: dict[str, Any]) -> list[dict[str, Any]]:
         assert self.caller is not None
         async with self.window:
-            found = await dialogue(
-                ask,
-                self.stage,
-                self.endpoint.identity,
-                self.endpoint.model,
-                self.endpoint.seed,
-                self.settings.teacher,
-                self.caller,
-            )
+            found = await dialogue(ask, self.stage, self.endpoint, self.settings.teacher, self.caller)
         failed = any(row["error_kind"] for row, _ in found)
         self.caller.permits.count(rows=1, failed=failed)
         return [row | {"ledger": ledgers.facts(used, self.session)} for row, used in found]
@@ -384,7 +388,7 @@ def _check_failures(stage: str, samples: pa.Table, asked: int, teacher: TeacherS
     )
 
 
-def _sentence(book: pa.Table, samples: pa.Table) -> str:
+def _sentence(book: pa.Table, samples: pa.Table, refused: frozenset[str]) -> str:
     sums = {name: sum(v or 0 for v in book[name].to_pylist()) for name in ("calls", "reused", "attempts", "usd")}
     tokens = sum(sum(book[name].to_pylist()) for name in ("prompt_tokens", "completion_tokens"))
     second = sum(by == "second_call" for by in samples["answered_by"].to_pylist())
@@ -396,5 +400,6 @@ def _sentence(book: pa.Table, samples: pa.Table) -> str:
     parts += [f"${sums['usd']:.4f}"] if sums["usd"] else []
     parts += [f"{second:,} second calls"] if second else []
     parts += [f"{failed:,} failed"] if failed else []
+    parts += [f"the model refuses {', '.join(sorted(refused))}"] if refused else []
     parts += [f"{unasked:,} not asked: the budget is used up"] if unasked else []
     return " · ".join(parts)
