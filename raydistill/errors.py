@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class UserError(Exception):
     """Something in the input, the settings or the surroundings is wrong, and the user can mend it.
@@ -43,3 +46,13 @@ class TooManyFailures(UserError):
     """More of a stage's questions failed than ``teacher.max_failed`` allows; running again retries just those."""
 
     exit_code = 4
+
+
+def storage_refused(place: str, error: OSError) -> tuple[str, str]:
+    """What to say, and what to do, where `place` ("the journal runs/x/journal") cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"There is no room for {place}: {os.strerror(error.errno)}.",
+            "Make room on that disk and give the same command again: what is finished and paid for is kept.",
+        )
+    return f"Writing {place} failed: {error}.", "Check the storage and give the same command again: it goes on."

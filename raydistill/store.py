@@ -17,6 +17,7 @@ import json
 import platform
 import subprocess
 import time
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from raydistill import __version__
-from raydistill.errors import UserError
+from raydistill.errors import UserError, storage_refused
 
 
 def fingerprint(*parts: Any) -> str:
@@ -88,10 +89,14 @@ class Store:
         return pq.read_table(f"{self.root}/tables/{name}/part-0.parquet", filesystem=self.fs)
 
     def write(self, name: str, table: pa.Table, key: str, **facts: Any) -> pa.Table:
-        """Write table `name` whole, then its manifest (which makes it complete); returns the table."""
-        self.drop(name)
-        self.fs.create_dir(f"{self.root}/tables/{name}", recursive=True)
-        pq.write_table(table, f"{self.root}/tables/{name}/part-0.parquet", filesystem=self.fs, compression="zstd")
+        """Write table `name` whole, then its manifest (which makes it complete); returns the table.
+
+        UserError where the storage refuses (a full disk).
+        """
+        with self._writing(f"tables/{name}"):
+            self.drop(name)
+            self.fs.create_dir(f"{self.root}/tables/{name}", recursive=True)
+            pq.write_table(table, f"{self.root}/tables/{name}/part-0.parquet", filesystem=self.fs, compression="zstd")
         done = {
             "fingerprint": key,
             "content": content_hash(table),
@@ -118,14 +123,29 @@ class Store:
             return stream.readall().decode()
 
     def write_text(self, name: str, text: str) -> None:
-        """Write text file `name` below the run directory, never half (local paths: write aside, then rename)."""
+        """Write text file `name` below the run directory, never half (local paths: write aside, then rename).
+
+        UserError where the storage refuses (a full disk).
+        """
         path = f"{self.root}/{name}"
-        self.fs.create_dir(path.rsplit("/", 1)[0], recursive=True)
         aside = f"{path}.part" if self.is_local else path
-        with self.fs.open_output_stream(aside) as stream:
-            stream.write(text.encode())
-        if self.is_local:
-            self.fs.move(aside, path)
+        with self._writing(name, aside):
+            self.fs.create_dir(path.rsplit("/", 1)[0], recursive=True)
+            with self.fs.open_output_stream(aside) as stream:
+                stream.write(text.encode())
+            if self.is_local:
+                self.fs.move(aside, path)
+
+    @contextlib.contextmanager
+    def _writing(self, what: str, torso: str = "") -> Iterator[None]:
+        """Storage that refuses is a UserError; the file `torso` gives its room back."""
+        try:
+            yield
+        except OSError as error:
+            if torso:
+                with contextlib.suppress(OSError):
+                    self.fs.delete_file(torso)
+            raise UserError(*storage_refused(f"{what} in the run directory {self.path}", error)) from None
 
 
 @functools.cache

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -83,3 +86,36 @@ def test_a_file_in_the_way_of_the_directory_is_named(tmp_path):
     (tmp_path / "run").write_text("not a directory")
     with pytest.raises(UserError, match="cannot be written"):
         Store(str(tmp_path / "run"))
+
+
+NO_ROOM = """
+import os, resource, sys
+import pyarrow as pa
+from raydistill.errors import UserError
+from raydistill.store import Store
+store = Store(sys.argv[1])
+store.write("small", pa.table({"a": [1, 2, 3]}), "k")
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+for write in (
+    lambda: store.write("large", pa.table({"a": [os.urandom(99).hex() for _ in range(10_000)]}), "k"),
+    lambda: store.write_text("report.html", "x" * 200_000),
+):
+    try:
+        write()
+    except UserError as error:
+        print(str(error).replace("\\n", " "))
+assert store.is_current("small", "k") and store.manifest("large") is None
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+def test_storage_without_room_is_named_and_what_was_finished_stays(tmp_path):
+    run = str(tmp_path / "run")
+    done = subprocess.run([sys.executable, "-c", NO_ROOM, run], capture_output=True, text=True, check=True)
+    table, text = done.stdout.splitlines()
+    assert f"no room for tables/large in the run directory {run}" in table
+    assert f"no room for report.html in the run directory {run}" in text
+    assert "Make room" in table
+    assert "same command again" in table
+    sizes = [path.stat().st_size for path in Path(run).rglob("*") if path.is_file()]
+    assert sum(sizes) < 10_000  # no torso takes up the room

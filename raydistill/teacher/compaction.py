@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from raydistill.errors import storage_refused
 from raydistill.teacher.journal import (
     ENTRIES,
     GROUP_ROWS,
@@ -24,7 +25,6 @@ from raydistill.teacher.journal import (
     read_segment,
     rows,
     short_keys,
-    storage_refused,
     sync,
 )
 
@@ -112,7 +112,7 @@ def compact(folder: Folder) -> int:
     except OSError as error:
         with contextlib.suppress(OSError):
             folder.fs.delete_file(f"{target}.part")
-        raise JournalError(*storage_refused(folder.path, error)) from None
+        raise JournalError(*storage_refused(f"the journal {folder.path}", error)) from None
     finally:
         for _, held_lock in done:
             if held_lock >= 0:

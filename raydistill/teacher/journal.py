@@ -12,7 +12,6 @@ object every few seconds. Look-ups go through an index of 16 bytes an entry; tex
 from __future__ import annotations
 
 import asyncio
-import errno
 import io
 import json
 import os
@@ -29,7 +28,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from raydistill.errors import UserError
+from raydistill.errors import UserError, storage_refused
 
 FORMAT, VERSION = "raydistill-journal", 1
 GROUP_ROWS = 512  # rows of a Parquet row group: what one look-up has to decode
@@ -246,7 +245,7 @@ class Writer:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._write, lines)
         except OSError as error:
-            raise JournalError(*storage_refused(self.folder.path, error)) from None
+            raise JournalError(*storage_refused(f"the journal {self.folder.path}", error)) from None
 
     def _write(self, lines: list[bytes]) -> list[tuple[str, int]]:
         ends = np.cumsum([0, *map(len, lines)])
@@ -480,15 +479,6 @@ def short_keys(column: pa.Array) -> np.ndarray:
     """The first 8 bytes of each key as a number, as `_short` has it."""
     raw = np.frombuffer(column.buffers()[1], np.uint8, 32 * len(column), 32 * column.offset)
     return raw.reshape(-1, 32)[:, :8].copy().view(">u8").ravel().astype(np.uint64)
-
-
-def storage_refused(path: str, error: OSError) -> tuple[str, str]:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"The disk of the journal {path} is full ({error.strerror}); no further call was sent.",
-            "Make room and give the same command again: all answers that were written are used again.",
-        )
-    return f"The journal {path} cannot be written: {error}", "Check the storage and give the same command again."
 
 
 def lock(descriptor: int, path: str) -> bool | None:
