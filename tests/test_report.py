@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -18,7 +19,7 @@ from rich.console import Console
 from scipy.stats import binomtest
 
 from raydistill import tables
-from raydistill.config import Settings, StudentSettings, TeacherSettings
+from raydistill.config import UNTRAINED, Settings, StudentSettings, TeacherSettings
 from raydistill.report import labels, page, paper, plots, results, terminal
 from raydistill.report.run import SCHEMAS, Run, read
 from raydistill.store import Store
@@ -202,7 +203,7 @@ def test_chance_level_of_options_only() -> None:
         {"task": kind, "split": "test", "answer_type": kind, "choices": []} for kind in ("yes_no", "number", "letter")
     ]
     questions = pa.Table.from_pylist(rows, schema=tables.QUESTIONS)
-    assert results.chance(questions) == {
+    assert {key: guess.chance for key, guess in results.guesses(questions).items()} == {
         ("t", "test"): pytest.approx((1 / 6 + 1 / 6 + 1 / 5) / 3),
         ("yes_no", "test"): 0.5,
     }
@@ -248,18 +249,18 @@ def test_teacher_whose_every_answer_failed_has_no_figures() -> None:
 
 def test_curation_accounts_for_every_candidate() -> None:
     made = report_tables.make()
-    vanilla, rationales = results.curation(made["training"], made["zero_shot"], made["few_shot"])
+    vanilla, rationales = results.curation(made["training"], None, made["zero_shot"], made["few_shot"])
     assert (vanilla["method"], vanilla["asked"], vanilla["kept"]) == ("vanilla", None, 120)
     assert rationales["asked"] == rationales["candidates"] == 120
     assert rationales["asked"] >= rationales["answered"] >= rationales["right"] == rationales["kept"]
     assert rationales["kept"] + rationales["reasons"].total() == 120
     assert set(rationales["reasons"]) <= {"wrong answer", "no answer", "failed"}
     detailed = changed(made["training"], 0, kept=False, reason="wrong step: 2 + 2 = 5")
-    assert results.curation(detailed)[0]["reasons"] == {"wrong step": 1}
+    assert results.curation(detailed, None)[0]["reasons"] == {"wrong step": 1}
     repeated = changed(
         changed(made["training"], 0, kept=False, reason="repeats sample 3"), 1, kept=False, reason="repeats sample 1"
     )
-    assert results.curation(repeated)[0]["reasons"] == {"repeats another sample": 2}
+    assert results.curation(repeated, None)[0]["reasons"] == {"repeats another sample": 2}
 
 
 def test_spend_is_unknown_where_one_price_is() -> None:
@@ -303,7 +304,7 @@ def test_paper_figures_have_the_captions_of_tables_3_and_4_put_right() -> None:
 
 def test_every_method_of_the_settings_has_a_name() -> None:
     methods = StudentSettings.model_fields["methods"].annotation
-    named = {m for m in labels.METHODS if m != "untrained"}
+    named = {m for m in labels.METHODS if m not in UNTRAINED}
     assert named == set(methods.__args__[0].__args__)  # type: ignore[union-attr]
     assert labels.method("vanilla") == "fine-tuned on answers alone"
     assert labels.method("new_fine_tune_cot", 8).endswith("(New-Fine-tune-CoT), D = 8")
@@ -315,35 +316,62 @@ def test_every_method_of_the_settings_has_a_name() -> None:
 # Charts
 
 
+def well_formed(markup: str) -> ET.Element:
+    return ET.fromstring(re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "", f"<div>{markup}</div>"))
+
+
+def places(markup: str, kind: str) -> list[float]:
+    return [float(x) for x in re.findall(rf'class="{kind}" style="(?:left|width):([\d.]+)%', markup)]
+
+
 @settings(max_examples=15, deadline=None)
 @given(TEXT, TEXT)
 def test_charts_are_well_formed_whatever_the_labels(name: str, title: str) -> None:
-    bar = {"label": name, "method": "vanilla", "accuracy": 0.5, "ci_low": 0.4, "ci_high": 0.6}
-    lines = [
-        {
-            "label": name or "x",
-            "method": "vanilla",
-            "degree": 1,
-            "dashed": False,
-            "epochs": [1, 2],
-            "values": [0.9, 0.2],
-        }
+    bar = {"label": name, "heading": title, "method": "vanilla", "accuracy": 0.5, "ci_low": 0.4, "ci_high": 0.6}
+    line = {"label": name, "method": "vanilla", "degree": 8, "dashed": True, "points": [(1, 0.9), (2, 0.2)]}
+    charts = [
+        plots.bars([bar, bar | {"accuracy": None, "ci_low": None, "ci_high": None}], chance=0.5),
+        plots.bars([bar], dots=True),
+        plots.curves([line], title),
+        plots.cascades([line | {"points": [(0.0, 0.5), (1.0, 0.9)], "chosen": (0.2, 0.7)}], title),
+        plots.clusters([{"question_id": name, "cluster": 1, "x": 0, "y": 0}], {name: 1}, title),
     ]
-    for svg in (
-        plots.bars("a", [bar, bar | {"accuracy": None, "ci_low": None, "ci_high": None}], title, 0.5),
-        plots.curves("b", lines, title),
-    ):
-        parsed = ET.fromstring(re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "", svg))
-        assert parsed.get("role") == "img"
-        assert not re.search("#0a[0-9a-f]{2}fe", svg)  # all marker colours became CSS variables
-        assert "var(--m-vanilla)" in svg
+    for chart in charts:
+        drawn = well_formed(chart)
+        assert all(svg.get("role") == "img" for svg in drawn.iter("svg"))
+    assert all("var(--m-vanilla)" in chart for chart in charts[:4])
 
 
-def test_a_map_of_many_points_is_a_picture_not_a_heavy_page() -> None:
-    points = [{"question_id": str(i), "cluster": i % 9, "x": i % 97, "y": i % 89} for i in range(20_000)]
-    svg = plots.clusters("c", points, {"7": 7}, "map")
-    assert "data:image/png;base64," in svg
-    assert len(svg) < 400_000
+def test_bars_are_as_long_as_the_shares_they_show() -> None:
+    rows = [
+        {"label": "x", "heading": "", "method": "vanilla", "accuracy": a, "ci_low": a - 0.1, "ci_high": a + 0.05}
+        for a in (0.5, 0.925)
+    ]
+    assert places(plots.bars(rows), "fill") == [50.0, 92.5]
+    shifted = places(plots.bars(rows, dots=True), "dot")  # the axis begins at 20 %
+    assert shifted == [37.5, 90.6]
+
+
+def test_a_curve_goes_through_its_points() -> None:
+    line = {"label": "x", "method": "vanilla", "degree": 1, "dashed": False}
+    svg = plots.curves([line | {"points": [(1, 0.0), (3, 1.0), (5, 0.5)]}], "t", share=True)
+    path = re.search(r'class="line" style="[^"]*" d="M([^"]*)"', svg)
+    assert path
+    (x1, y1), (x2, y2), (x3, y3) = [tuple(map(int, p.split())) for p in path[1].split("L")]
+    assert x2 - x1 == x3 - x2 > 0
+    assert y1 - y3 == pytest.approx((y1 - y2) / 2, abs=1)
+    assert y1 > y2 > 0  # downwards counts in SVG
+
+
+def test_a_map_of_many_points_is_no_heavy_page() -> None:
+    points = [
+        {"question_id": str(i), "cluster": i % 9, "x": math.sin(i) * i, "y": math.cos(i * i)} for i in range(100_000)
+    ]
+    svg = plots.clusters(points, {"7": 7}, "map")
+    assert len(svg) < 1_500_000
+    few = plots.clusters(points[:50], {"7": 7}, "map")
+    assert sum(d.count("M") for d in re.findall(r' d="([^"]*)"', few)) == 50
+    assert svg.count("<circle") == few.count("<circle") == 1
 
 
 # The page
@@ -456,7 +484,9 @@ def test_page_escapes_all_text(texts: list[str]) -> None:
     put("training", question=question, kept=False, reason=reason)
     put("predictions", completion=completion, prediction=reason)
     made["results"] = results.summarise(made["students"], made["predictions"], made["questions"])
-    seen = Page(page.render(Run(made, run_settings()), []))  # fails on any tag that the texts opened or closed
+    seen = Page(
+        page.render(Run(made | {n: SCHEMAS[n].empty_table() for n in SCHEMAS if n not in made}, run_settings()))
+    )  # fails on any tag that the texts opened or closed
     assert "script" not in seen.tags
     shown = re.sub(r"[\r\n]+", "\n", seen.text).replace("\x00", "\ufffd")
     assert re.sub(r"[\r\n]+", "\n", question).replace("\x00", "\ufffd") in shown

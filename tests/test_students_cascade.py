@@ -93,7 +93,7 @@ def test_curves_of_a_student_and_a_teacher(tmp_path, tiny_t5):
     blank = dict.fromkeys(SAMPLES.names) | {"task": "coin_flip", "degree": 1, "error": ""}
     ids = questions["question_id"].to_pylist()
     teacher = [  # the few-shot teacher is always right, the zero-shot one always wrong
-        blank | {"question_id": i, "method": m, "correct": m != "fine_tune_cot"}
+        blank | {"question_id": i, "method": m, "robust_correct": m != "fine_tune_cot"}
         for i in ids
         for m in ("fine_tune_cot", "new_fine_tune_cot")
     ]

@@ -10,6 +10,7 @@ from raydistill.config import Settings, TaskName
 # In the order in which tables and charts show them: (whole name, short name for charts and narrow tables).
 METHODS: dict[str, tuple[str, str]] = {
     "untrained": ("untrained", "untrained"),
+    "untrained_cot": ("untrained, asked to think step by step (zero-shot-CoT)", "untrained, step by step"),
     "vanilla": ("fine-tuned on answers alone", "answers alone"),
     "fine_tune_cot": ("fine-tuned on zero-shot rationales (Fine-tune-CoT)", "zero-shot rationales"),
     "clustered": ("fine-tuned on rationales, exemplars unchecked (first change)", "rationales, unchecked"),
@@ -20,6 +21,20 @@ TEACHER_METHODS = {
     "clustered": "few-shot, unchecked",
     "new_fine_tune_cot": "few-shot",
 }
+# Ways to choose the epoch that counts: (whole name, short name).
+EPOCHS = {
+    "last": ("last epoch", "last"),
+    "validation": ("epoch chosen on validation questions", "by validation"),
+    "best_on_test": ("best epoch on the test questions (comparable with the paper, optimistic)", "best on test"),
+}
+VERDICTS = {
+    "yes": "called right",
+    "no": "called wrong",
+    "unclear": "without a clear verdict",
+    "unjudged": "unjudged (the budget was used up)",
+    "failed": "failed",
+}
+CONFIDENCE = {"probability": "token probability", "votes": "votes"}
 SPLITS = ("train", "test", "test_unseen", "all")
 
 

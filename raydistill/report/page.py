@@ -12,9 +12,9 @@ from markupsafe import Markup
 
 from raydistill import __version__
 from raydistill.config import Settings
-from raydistill.report import labels, sections
+from raydistill.report import exemplars, labels, opening, sections
 from raydistill.report.results import Row
-from raydistill.report.run import SCHEMAS, Run, read
+from raydistill.report.run import Run, read
 from raydistill.store import Store
 
 NAME = "report.html"
@@ -27,36 +27,33 @@ def location(store: Store) -> str:
 
 def write(store: Store, settings: Settings) -> str:
     """Write the report of the run in `store`; returns its path (or URI). Stages that the run lacks are left out."""
-    found = ((name, store.manifest(name)) for name in SCHEMAS)
-    done = [{"name": name, **manifest} for name, manifest in found if manifest]
-    store.write_text(NAME, render(read(store, settings), done))
+    store.write_text(NAME, render(read(store, settings)))
     return location(store)
 
 
-def render(run: Run, manifests: list[Row]) -> str:
-    """The page as text.
-
-    Args:
-        manifests: what the store recorded about each finished table, with its `name`.
-    """
+def render(run: Run) -> str:
+    """The page as text."""
     parts = {
-        **sections.head(run),
+        **opening.head(run),
         **sections.students(run),
+        **sections.by_epoch(run),
+        **sections.cascade(run),
         **sections.teacher(run),
-        **sections.exemplars(run),
+        **exemplars.exemplars(run),
         **sections.training(run),
         **sections.ledger(run),
         **sections.examples(run),
         **sections.judges(run),
         **sections.leakage(run),
         **sections.paper_beside(run),
-        **_reproduce(run.settings, manifests),
+        **_reproduce(run),
     }
     contents = [
         ("students", "Students", True),
+        ("cascade", "Student and teacher", parts["cascade"]),
         ("teacher", "Teacher", parts["teacher"]),
         ("curation", "Curation", parts["curation"]),
-        ("exemplars", "Exemplars", parts["exemplars"] or parts["maps"]),
+        ("exemplars", "Exemplars", parts["exemplars"]),
         ("training", "Training", parts["trials"]),
         ("spend", "Spend", parts["ledger"]),
         ("examples", "Examples", parts["examples"]),
@@ -87,18 +84,20 @@ def _environment() -> jinja2.Environment:
         "percent": labels.percent,
         "method_name": labels.method,
         "sections": lambda rows: [(heading, list(rs)) for heading, rs in groupby(rows, key=lambda r: r["heading"])],
+        "verdict_name": lambda verdict: labels.VERDICTS.get(verdict, verdict),
         "p_value": lambda p: f"{p:.3f}" if p >= 0.001 else "< 0.001",
     }
     environment.globals["interval"] = labels.interval
     return environment
 
 
-def _reproduce(settings: Settings, manifests: list[Row]) -> Row:
+def _reproduce(run: Run) -> Row:
+    manifests = [{"name": name, **manifest} for name, manifest in run.manifests.items()]
     versions = manifests[-1].get("versions", {}) if manifests else {}
-    again = f"python jobs/full_pipeline.py {settings.run_dir.rstrip('/')}/settings.yaml"
+    again = f"python jobs/full_pipeline.py {run.settings.run_dir.rstrip('/')}/settings.yaml"
     return {
         "command": f"{again}\n{again} --run_dir runs/again",
-        "settings": yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        "settings": yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         "versions": list(versions.items()),
         "manifests": manifests,
     }

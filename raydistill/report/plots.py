@@ -1,237 +1,213 @@
-"""The report's charts, as SVG for a page: small enough for a phone, text as text, colours from the page's CSS.
+"""The report's charts as small pieces of HTML and SVG; colours and fonts are the page's (style.css), light and dark.
 
-Matplotlib draws with marker colours that stand for CSS variables (--ink, --m-vanilla, --k3, …), so that one drawing
-serves a light and a dark page. No pyplot, no global figure state.
+Drawn here and not by a plotting library: a paper-size grid has 150 charts, which took one 17 s and made a page of 7 MB.
 """
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import matplotlib
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from raydistill.report import labels
 
-CLUSTER_COLOURS = 8  # then they repeat, with another marker
-CLUSTER_MARKERS = "osD^vPX"
-RASTER_ABOVE = 2_000  # points; more would make a heavy page
-WIDTH = 4.7  # inches: about as many CSS pixels as a phone is wide, so text keeps its size there
+CLUSTER_COLOURS = 8  # then they repeat, as squares
+WIDTH, HEIGHT = 880, 480  # of an SVG in its own units, two to a pixel: coordinates are whole numbers
+LEFT, RIGHT, TOP, BOTTOM = 84, 24, 16, 78  # room around the axes
+MARKS = 10  # at most, on one line
+MAP_HEIGHT = 640
+MAP_GRID = 4  # points of one cluster in one cell of so many units are drawn once
 
-_NAMES = [
-    "ink",
-    "muted",
-    "line",
-    "panel",
-    "other",
-    *(f"m-{name}" for name in labels.METHODS),
-    *(f"k{i}" for i in range(CLUSTER_COLOURS)),
-]
-_MARKS = {name: f"#0a{i:02x}fe" for i, name in enumerate(_NAMES)}
-_RC: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "raydistill",
-    "text.parse_math": False,
-    "font.size": 9.5,
-    "text.color": _MARKS["ink"],
-    "axes.labelcolor": _MARKS["muted"],
-    "axes.edgecolor": _MARKS["line"],
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": _MARKS["line"],
-    "grid.linewidth": 0.6,
-    "xtick.color": _MARKS["line"],
-    "ytick.color": _MARKS["line"],
-    "xtick.labelcolor": _MARKS["muted"],
-    "ytick.labelcolor": _MARKS["ink"],
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "figure.constrained_layout.use": True,
-}
+Tick = tuple[float, str]  # place on its axis, 0 … 1, and what is written there
 
 
-def method_colour(method: str) -> str:
-    return _MARKS.get(f"m-{method}", _MARKS["other"])
+def colour(method: str) -> str:
+    return f"var(--m-{method})" if method in labels.METHODS else "var(--other)"
 
 
-def bars(name: str, rows: Sequence[dict[str, Any]], title: str, chance: float | None = None) -> Markup:
-    """Horizontal bars of accuracies with their intervals, first row on top.
+def bars(rows: Sequence[dict[str, Any]], *, dots: bool = False, chance: float | None = None) -> Markup:
+    """Accuracies with their intervals, one below the other.
 
     Args:
-        name: prefix of the SVG's ids, unique on the page.
-        rows: label, method (colour), accuracy (None: failed), ci_low, ci_high; shares 0 … 1.
+        rows: label, method (colour), accuracy (None: failed), ci_low, ci_high (shares 0 … 1), and heading, written
+            above the first of the rows that share it ("": nothing).
+        dots: dots rather than bars, on an axis that need not begin at 0.
         chance: accuracy of guessing, drawn as a dashed line.
     """
-    with matplotlib.rc_context(_RC):
-        figure = Figure(figsize=(WIDTH, 0.62 + 0.34 * len(rows)))
-        axes = figure.add_subplot()
-        for y, row in enumerate(rows):
-            _bar(axes, y, row)
-        if chance is not None:
-            axes.axvline(100 * chance, color=_MARKS["muted"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-            note: Any = {"color": _MARKS["muted"], "fontsize": 8, "ha": "center", "va": "bottom"}
-            axes.text(100 * chance, 1.01, "chance", transform=axes.get_xaxis_transform(), **note)
-        axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        _share_axis(axes, "x")
-        axes.set_xlim(0, 118)
-        axes.grid(visible=False, axis="y")
-        axes.spines["left"].set_visible(False)
-        axes.tick_params(length=0)
-        return _svg(figure, name, title)
+    low = _floor(row["ci_low"] for row in rows if row["accuracy"] is not None) if dots else 0.0
+    guess, heading, drawn = Markup(), "", []
+    if chance is not None:
+        guess = Markup('<u style="left:{}%"></u>').format(_percent(chance, low))
+        drawn.append(_row("", Markup('<em style="left:{}%">guessing</em>').format(_percent(chance, low)), "scale"))
+    for row in rows:
+        if row["heading"] != heading:
+            heading = row["heading"]
+            drawn.append(Markup('<div class="heading">{}</div>').format(heading))
+        drawn.append(_row(row["label"], guess + _bar(row, low, dots), "track", _value(row)))
+    ticks = (Markup('<em style="left:{}%">{}</em>').format(100 * at, text) for at, text in _share_ticks(low))
+    drawn.append(_row("", Markup().join(ticks), "scale"))
+    return Markup('<div class="bars">{}</div>').format(Markup().join(drawn))
 
 
-def _bar(axes: Axes, y: float, row: dict[str, Any]) -> None:
+def _row(label: str, track: Markup, kind: str, value: Markup | str = "") -> Markup:
+    text = '<div class="bar"><span>{}</span><span class="{}">{}</span><span>{}</span></div>'
+    return Markup(text).format(label, kind, track, value)
+
+
+def _bar(row: dict[str, Any], low: float, dots: bool) -> Markup:
     if row["accuracy"] is None:
-        axes.text(1, y, "failed", va="center", color=_MARKS["muted"], fontstyle="italic")
-        return
-    value, low, high = (100 * row[key] for key in ("accuracy", "ci_low", "ci_high"))
-    axes.barh(y, value, height=0.62, color=method_colour(row["method"]), alpha=0.85, zorder=2)
-    axes.plot([low, high], [y, y], color=_MARKS["ink"], linewidth=1.3, solid_capstyle="butt", zorder=3)
-    for end in (low, high):
-        axes.plot([end, end], [y - 0.13, y + 0.13], color=_MARKS["ink"], linewidth=1.3, zorder=3)
-    axes.text(max(value, high) + 1.5, y, f"{value:.1f}", va="center", fontweight="bold", zorder=4)
+        return Markup()
+    at, start, end = (_percent(row[name], low) for name in ("accuracy", "ci_low", "ci_high"))
+    place = f"left:{at}%" if dots else f"width:{at}%"
+    mark = Markup('<i class="{}" style="{};background:{}"></i>')
+    interval = Markup('<b style="left:{}%;width:{}%"></b>').format(start, round(end - start, 1))
+    return mark.format("dot" if dots else "fill", place, colour(row["method"])) + interval
 
 
-def shift(name: str, rows: Sequence[dict[str, Any]], title: str) -> Markup:
-    """How far the teacher moved, task by task: one dot with interval for every way of asking.
-
-    Args:
-        rows: task, method, label, accuracy, ci_low, ci_high; methods of a task in their order.
-    """
-    rows = [row for row in rows if row["accuracy"] is not None]
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
-    methods = {row["method"]: row["label"] for row in rows}
-    with matplotlib.rc_context(_RC):
-        figure = Figure(figsize=(WIDTH, 0.95 + 0.5 * len(tasks)))
-        axes = figure.add_subplot()
-        for y, task in enumerate(tasks):
-            mine = [row for row in rows if row["task"] == task]
-            for i, row in enumerate(mine):
-                at = y + 0.2 * (i - (len(mine) - 1) / 2)
-                colour = method_colour(row["method"])
-                low, high = 100 * row["ci_low"], 100 * row["ci_high"]
-                axes.plot([low, high], [at, at], color=colour, linewidth=2, alpha=0.55, solid_capstyle="round")
-                axes.plot(100 * row["accuracy"], at, "o", color=colour, markersize=7)
-                axes.text(high + 1.5, at, f"{100 * row['accuracy']:.1f}", va="center", fontsize=8)
-        axes.set_yticks(range(len(tasks)), tasks)
-        axes.set_ylim(len(tasks) - 0.4, -0.6)
-        axes.set_xlim(min(100 * row["ci_low"] for row in rows) - 5, 109)
-        _share_axis(axes, "x", full=False)
-        axes.spines["left"].set_visible(False)
-        axes.tick_params(length=0)
-        _legend(figure, axes, {label: (method_colour(method), "o") for method, label in methods.items()})
-        return _svg(figure, name, title)
+def _value(row: dict[str, Any]) -> Markup:
+    if row["accuracy"] is None:
+        return Markup("<small>failed</small>")
+    return Markup("<strong>{}</strong>").format(f"{100 * row['accuracy']:.1f}")
 
 
-def curves(name: str, lines: Sequence[dict[str, Any]], title: str, *, share: bool = False) -> Markup:
+def _percent(share: float, low: float) -> float:
+    return round(100 * (share - low) / (1 - low), 1)
+
+
+def curves(lines: Sequence[dict[str, Any]], title: str, *, share: bool = False) -> Markup:
     """A figure by epoch, one line per trial and kind.
 
     Args:
         lines: label (legend; the same for all seeds of a training), method (colour), degree (marker), dashed, and
-            epochs and values of equal length.
-        title: also written above the chart. share: values are shares 0 … 1, shown in per cent.
+            points (epoch, value).
+        title: for readers that cannot see it. share: values are shares 0 … 1, shown in per cent.
     """
-    looks = {line["label"]: (method_colour(line["method"]), "^" if line["degree"] > 1 else "o") for line in lines}
-    with matplotlib.rc_context(_RC):
-        figure = Figure(figsize=(WIDTH, 2.5 + 0.2 * ((len(looks) + 1) // 2)))
-        axes = figure.add_subplot()
-        for line in lines:
-            values = [100 * v for v in line["values"]] if share else line["values"]
-            colour, marker = looks[line["label"]]
-            style = "--" if line["dashed"] else "-"
-            axes.plot(line["epochs"], values, style, color=colour, linewidth=1.6, marker=marker, markersize=3.5)
-        if share:
-            _share_axis(axes, "y")
-            axes.set_ylim(-3, 103)
-        else:
-            axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-        axes.set_xlabel("epoch")
-        axes.set_title(title, loc="left", fontsize=9, color=_MARKS["muted"])
-        axes.tick_params(length=0)
-        _legend(figure, axes, looks)
-        return _svg(figure, name, title)
+    last = max(epoch for line in lines for epoch, _ in line["points"])
+    top = 1.0 if share else _round_up(max(value for line in lines for _, value in line["points"]))
+    span = max(1, last - 1)
+    scaled = [line | {"points": [((e - 1) / span, v / top) for e, v in line["points"]]} for line in lines]
+    every = math.ceil(last / 8)
+    epochs = [(e - 1, str(e)) for e in range(1, last + 1) if e == 1 or e % every == 0]
+    heights = _share_ticks(0.0) if share else [(i / 4, f"{top * i / 4:.3g}") for i in range(5)]
+    return _chart(scaled, title, [(e / span, text) for e, text in epochs], heights, "epoch")
 
 
-def clusters(name: str, points: Sequence[dict[str, Any]], chosen: dict[str, int], title: str) -> Markup:
-    """The questions of a task by their first two principal components, coloured by cluster, exemplars ringed.
+def cascades(lines: Sequence[dict[str, Any]], title: str) -> Markup:
+    """Accuracy of student and teacher together against the share of the questions that go to the teacher.
+
+    Args:
+        lines: as for `curves`, with points (share, accuracy) and `chosen`, the point of the chosen threshold or None.
+    """
+    low = _floor(accuracy for line in lines for _, accuracy in line["points"])
+    scaled = [
+        line
+        | {
+            name: [(share, (accuracy - low) / (1 - low)) for share, accuracy in line[name]]
+            for name in ("points", "chosen")
+        }
+        for line in ({**line, "chosen": [line["chosen"]] if line["chosen"] else []} for line in lines)
+    ]
+    shares = [(at, f"{text} %") for at, text in _share_ticks(0.0)]
+    return _chart(scaled, title, shares, _share_ticks(low), "share of the questions that go to the teacher", ends=True)
+
+
+def clusters(points: Sequence[dict[str, Any]], chosen: dict[str, int], title: str) -> Markup:
+    """The questions of a task by their first two principal components, coloured by cluster, exemplars numbered.
 
     Args:
         points: question_id, cluster, x, y.
         chosen: question_id of an exemplar -> its cluster, written beside it.
     """
-    with matplotlib.rc_context(_RC):
-        figure = Figure(figsize=(WIDTH, 3.9))
-        axes = figure.add_subplot()
-        for cluster in sorted({p["cluster"] for p in points}):
-            mine = [p for p in points if p["cluster"] == cluster]
-            marker = CLUSTER_MARKERS[(cluster // CLUSTER_COLOURS) % len(CLUSTER_MARKERS)]
-            axes.scatter(
-                [p["x"] for p in mine],
-                [p["y"] for p in mine],
-                s=16,
-                marker=marker,
-                color=_MARKS[f"k{cluster % CLUSTER_COLOURS}"],
-                alpha=0.7,
-                linewidths=0,
-                rasterized=len(points) > RASTER_ABOVE,
-            )
-        for p in points:
-            if p["question_id"] in chosen:
-                colour = _MARKS[f"k{p['cluster'] % CLUSTER_COLOURS}"]
-                axes.scatter(p["x"], p["y"], s=190, color=_MARKS["panel"], edgecolors=colour, linewidths=2.2)
-                number = str(chosen[p["question_id"]])
-                axes.text(p["x"], p["y"], number, ha="center", va="center", fontsize=8.5, fontweight="bold")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(False)
-        axes.margins(0.06)
-        return _svg(figure, name, title)
+    low = {axis: min(p[axis] for p in points) for axis in "xy"}
+    span = {axis: max(p[axis] for p in points) - low[axis] or 1.0 for axis in "xy"}
+
+    def place(point: dict[str, Any]) -> tuple[int, int]:
+        x, y = ((point[axis] - low[axis]) / span[axis] for axis in "xy")
+        return round(30 + x * (WIDTH - 60)), round(30 + (1 - y) * (MAP_HEIGHT - 60))
+
+    cells: dict[int, dict[tuple[int, int], None]] = {}
+    for p in points:
+        x, y = place(p)
+        cells.setdefault(p["cluster"], {})[x - x % MAP_GRID, y - y % MAP_GRID] = None
+    drawn = [
+        Markup('<path class="points{}" style="stroke:var(--k{})" d="{}"/>').format(
+            " square" if cluster >= CLUSTER_COLOURS else "", cluster % CLUSTER_COLOURS, _dots(cells[cluster])
+        )
+        for cluster in sorted(cells)
+    ]
+    circle = '<circle cx="{x}" cy="{y}" r="24" style="stroke:var(--k{})"/><text class="x" x="{x}" y="{y}">{}</text>'
+    for p in points:
+        if p["question_id"] in chosen:
+            x, y = place(p)
+            drawn.append(Markup(circle).format(p["cluster"] % CLUSTER_COLOURS, chosen[p["question_id"]], x=x, y=y))
+    return _svg(drawn, MAP_HEIGHT, title)
 
 
-def _share_axis(axes: Axes, which: str, *, full: bool = True) -> None:
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    if full:
-        axis.set_ticks([0, 25, 50, 75, 100])
-    axis.set_major_formatter(lambda value, _: f"{value:.0f} %" if 0 <= value <= 100 else "")
+def _chart(
+    lines: Sequence[dict[str, Any]],
+    title: str,
+    x_ticks: Sequence[Tick],
+    y_ticks: Sequence[Tick],
+    x_label: str,
+    *,
+    ends: bool = False,
+) -> Markup:
+    """Lines over axes with a legend; points lie in 0 … 1. `ends`: marks at the ends alone."""
+    drawn = []
+    for at, text in y_ticks:
+        _, y = _on_axes((0, at))
+        mark = '<path class="grid" d="M{} {y}H{}"/><text class="y" x="{}" y="{y}">{}</text>'
+        drawn.append(Markup(mark).format(LEFT, WIDTH - RIGHT, LEFT - 12, text, y=y))
+    for at, text in x_ticks:
+        x, y = _on_axes((at, 0))
+        drawn.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(x, y + 28, text))
+    middle = (LEFT + WIDTH - RIGHT) // 2
+    drawn.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(middle, HEIGHT - 12, x_label))
+    legend: dict[str, Markup] = {}
+    for line in lines:
+        places = [_on_axes(point) for point in line["points"]]
+        look = Markup('style="stroke:{}"').format(colour(line["method"]))
+        kind = " square" if line["degree"] > 1 else ""
+        path = Markup('<path class="line{}" {} d="M{}"/><path class="marks{}" {} d="{}"/>')
+        through = "L".join(f"{x} {y}" for x, y in places)
+        shown = [places[0], places[-1]] if ends else places[:: math.ceil(len(places) / MARKS)]
+        drawn.append(path.format(" dashed" if line["dashed"] else "", look, through, kind, look, _dots(shown)))
+        for x, y in (_on_axes(point) for point in line.get("chosen", ())):
+            drawn.append(Markup('<circle class="ring" {} cx="{}" cy="{}" r="15"/>').format(look, x, y))
+        dot = Markup('<li><i class="{}" style="background:{}"></i>{}</li>')
+        legend[line["label"]] = dot.format(kind.strip(), colour(line["method"]), line["label"])
+    return _svg(drawn, HEIGHT, title) + Markup('<ul class="legend">{}</ul>').format(Markup().join(legend.values()))
 
 
-def _legend(figure: Figure, axes: Axes, looks: dict[str, tuple[str, str]]) -> None:
-    """Below the axes; `looks` gives colour and marker of each label."""
-    handles = []
-    for colour, marker in looks.values():
-        handles += axes.plot([], [], color=colour, marker=marker, markersize=4, linewidth=2)
-    figure.legend(handles, list(looks), loc="outside lower left", ncols=2 if len(looks) > 1 else 1)
+def _on_axes(point: tuple[float, float]) -> tuple[int, int]:
+    x, y = point
+    return round(LEFT + x * (WIDTH - LEFT - RIGHT)), round(HEIGHT - BOTTOM - y * (HEIGHT - TOP - BOTTOM))
 
 
-def _svg(figure: Figure, name: str, title: str) -> Markup:
-    """SVG without XML head; ids made unique with `name`, marker colours turned into CSS variables."""
-    out = io.StringIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # text stays text: the reader's font has it
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = out.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)
+def _dots(places: Iterable[tuple[int, int]]) -> str:
+    """A path of strokes without length, which its line caps make round or square marks."""
+    return "".join(f"M{x} {y}h0" for x, y in places)
 
-    def restyle(tag: re.Match[str]) -> str:
-        new = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", tag[0])
-        new = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", new)
-        new = re.sub(r"(font: [^;\"']*?px) [^;\"]*", r"\1 var(--font)", new)  # matplotlib before 3.11
-        for css, colour in _MARKS.items():
-            new = new.replace(colour, f"var(--{css})")
-        if new.startswith("<svg "):
-            new = re.sub(r' (width|height)="[^"]*"', "", new)  # the page sets the size
-            new = new.replace("<svg ", f'<svg role="img" aria-label="{Markup.escape(title)}" ', 1)
-        return new
 
-    return Markup(re.sub(r"<[^>]+>", restyle, text))
+def _svg(parts: Iterable[Markup], height: int, title: str) -> Markup:
+    svg = '<svg role="img" aria-label="{}" viewBox="0 0 {} {}">{}</svg>'
+    return Markup(svg).format(title, WIDTH, height, Markup().join(parts))
+
+
+def _share_ticks(low: float) -> list[Tick]:
+    return [(i / 4, f"{100 * (low + (1 - low) * i / 4):.0f}") for i in range(5)]
+
+
+def _floor(shares: Iterable[float]) -> float:
+    """Where an axis of shares may begin: at a fifth, below all of them."""
+    return max(0.0, min(0.8, math.floor(5 * (min(shares, default=0.0) - 0.01)) / 5))
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 4, 5, 8 × a power of ten: its quarters are short numbers."""
+    if value <= 0 or not math.isfinite(value):
+        return 1.0
+    power = 10 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 4, 5, 8, 10) if step * power >= value * (1 - 1e-9))

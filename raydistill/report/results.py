@@ -17,6 +17,7 @@ import pyarrow as pa
 from scipy.stats import binomtest
 
 from raydistill import tables
+from raydistill.config import UNTRAINED
 from raydistill.report import labels
 
 Row = dict[str, Any]
@@ -127,7 +128,7 @@ def comparisons(results: pa.Table, predictions: pa.Table) -> list[Row]:
     """Each student's best-informed training against its other trainings, question by question.
 
     Per (task, split, student, seed): the last method of `labels.METHODS` that the run has is compared, at every degree,
-    with the other methods of that degree, and with untrained and vanilla, which have no degree.
+    with the other methods of that degree, and with vanilla and the untrained student, which have no degree.
     """
     right: dict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
     for row in predictions.select(["trial", "split", "question_id", "correct"]).to_pylist():
@@ -141,21 +142,41 @@ def comparisons(results: pa.Table, predictions: pa.Table) -> list[Row]:
         best = best_informed(group)["method"]
         for first in (r for r in group if r["method"] == best):
             for second in group:
-                same = second["degree"] == first["degree"] or second["method"] in ("untrained", "vanilla")
+                same = second["degree"] == first["degree"] or second["method"] in (*UNTRAINED, "vanilla")
                 if second["method"] != best and same:
                     pair = compare(*(right[r["trial"], r["split"]] for r in (first, second)))
                     rows.append({"first": first, "second": second, "pair": pair})
     return rows
 
 
-def chance(questions: pa.Table) -> dict[tuple[str, str], float]:
-    """(task, split) -> accuracy of guessing among the options; only for yes/no and letter questions."""
+class Guess(NamedTuple):
+    """Accuracies (0 … 1) of two ways to answer without reading the question."""
+
+    chance: float
+    """Each option as often as the others."""
+    majority: float | None
+    """Always the commonest answer of the task's train questions (of equally common ones the first in the alphabet);
+    None without train questions."""
+    answer: str
+    """That answer."""
+
+
+def guesses(questions: pa.Table) -> dict[tuple[str, str], Guess]:
+    """(task, split) -> what guessing gives; only for yes/no and letter questions: other answers have no options."""
     options: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for row in questions.select(["task", "split", "answer_type", "choices"]).to_pylist():
+    golds: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for row in questions.select(["task", "split", "answer", "answer_type", "choices"]).to_pylist():
         count = 2 if row["answer_type"] == "yes_no" else len(row["choices"] or ())
         if row["answer_type"] in ("yes_no", "letter") and count:
             options[row["task"], row["split"]].append(1 / count)
-    return {key: fmean(shares) for key, shares in options.items()}
+            golds[row["task"], row["split"]][row["answer"]] += 1
+    found = {}
+    for (task, split), shares in options.items():
+        learned = sorted(golds.get((task, "train"), Counter()).items(), key=lambda item: (-item[1], item[0]))
+        answer = learned[0][0] if learned else ""
+        gold = golds[task, split]
+        found[task, split] = Guess(fmean(shares), gold[answer] / gold.total() if learned else None, answer)
+    return found
 
 
 def teacher(*samples: pa.Table | None) -> list[Row]:
@@ -196,12 +217,16 @@ def teacher(*samples: pa.Table | None) -> list[Row]:
     return sorted(figures, key=lambda f: (tasks.index(f["task"]), *_trial_order(f), labels.SPLITS.index(f["split"])))
 
 
-def curation(training: pa.Table | None, *samples: pa.Table | None) -> list[Row]:
+def curation(training: pa.Table | None, judgements: pa.Table | None, *samples: pa.Table | None) -> list[Row]:
     """What became of the train questions, one row per task, method and degree.
 
-    asked (samples), answered, right (None for vanilla, which asks nothing), candidates, kept, kept_questions, and
-    reasons {kind of reason: rows}: a reason without its particulars ("wrong answer: 7", "repeats sample 3").
+    asked (samples), answered, right (None for vanilla, which asks nothing), candidates, kept, kept_questions,
+    reasons {kind of reason: rows}: a reason without its particulars ("wrong answer: 7", "repeats sample 3"), and
+    verdicts {JUDGEMENTS.verdict: rationales}, empty where the teacher was not asked to judge.
     """
+    verdicts: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    for row in _rows([judgements], ["task", "method", "degree", "verdict"]):
+        verdicts[row["task"], row["method"], row["degree"]][row["verdict"]] += 1
     groups: dict[tuple[Any, ...], Row] = {}
     for row in _rows([training], ["task", "method", "degree", "question_id", "kept", "reason"]):
         key = (row["task"], row["method"], row["degree"])
@@ -224,6 +249,7 @@ def curation(training: pa.Table | None, *samples: pa.Table | None) -> list[Row]:
     for (task, method, degree), group in groups.items():
         cell = asked.get((task, method, degree), Counter())
         row = {"task": task, "method": method, "degree": degree, "kept_questions": len(group.pop("questions")), **group}
+        row["verdicts"] = verdicts[task, method, degree]
         rows.append(row | {name: cell[name] if cell else None for name in ("asked", "answered", "right")})
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     return sorted(rows, key=lambda r: (tasks.index(r["task"]), *_trial_order(r)))

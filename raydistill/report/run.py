@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
-from raydistill import tables
+from raydistill import tables, tasks
 from raydistill.config import Settings
-from raydistill.report import labels, results
+from raydistill.report import epochs, labels, results, together
 from raydistill.report.results import Row
 from raydistill.store import Store
+from raydistill.students import cascade
 
 SCHEMAS = {
     "questions": tables.QUESTIONS,
@@ -19,20 +21,24 @@ SCHEMAS = {
     "few_shot": tables.SAMPLES,
     "exemplars": tables.EXEMPLARS,
     "clusters": tables.CLUSTERS,
+    "judgements": tables.JUDGEMENTS,
     "training": tables.TRAINING,
     "students": tables.STUDENTS,
     "predictions": tables.PREDICTIONS,
     "results": tables.RESULTS,
     "ledger": tables.LEDGER,
+    "cascade": tables.CASCADE,
 }
 
 
 @dataclass(frozen=True)
 class Run:
-    """The tables by name (empty for a stage that the run lacks) and the settings, with the figures drawn from them."""
+    """The tables by name (empty for a stage that the run lacks), the settings, and the figures drawn from them."""
 
     tables: dict[str, pa.Table]
     settings: Settings
+    manifests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the store recorded about each finished table."""
 
     def __getitem__(self, name: str) -> pa.Table:
         return self.tables[name]
@@ -40,7 +46,7 @@ class Run:
     @property
     def taught(self) -> bool:
         """False where students learn from gold answers alone."""
-        return {*self.settings.students.methods} != {"vanilla"}
+        return _taught(self.settings)
 
     @property
     def simulated(self) -> bool:
@@ -50,6 +56,22 @@ class Run:
     def students(self) -> list[Row]:
         """`results.over_seeds`."""
         return results.over_seeds(self["results"])
+
+    @cached_property
+    def judged(self) -> list[Row]:
+        """Of `students`, those with figures."""
+        return [row for row in self.students if row["accuracy"] is not None]
+
+    @cached_property
+    def guesses(self) -> dict[tuple[str, str], results.Guess]:
+        """`results.guesses`."""
+        return results.guesses(self["questions"])
+
+    @property
+    def generated(self) -> list[str]:
+        """The tasks whose published file could not be had, so that their questions were generated."""
+        named = (self["questions"].schema.metadata or {}).get(tasks.FELL_BACK, b"").decode()
+        return named.split(",") if named else []
 
     @cached_property
     def splits(self) -> set[str]:
@@ -73,7 +95,17 @@ class Run:
     @cached_property
     def curated(self) -> list[Row]:
         """`results.curation`."""
-        return results.curation(self["training"], self["zero_shot"], self["few_shot"])
+        return results.curation(self["training"], self["judgements"], self["zero_shot"], self["few_shot"])
+
+    @cached_property
+    def by_epoch(self) -> list[Row]:
+        """`epochs.chosen`."""
+        return epochs.chosen(self["students"], self["results"])
+
+    @cached_property
+    def together(self) -> list[Row]:
+        """`together.rows`."""
+        return together.rows(self["cascade"], self["students"])
 
     @cached_property
     def spent(self) -> Row | None:
@@ -87,9 +119,18 @@ class Run:
 
 def read(store: Store, settings: Settings) -> Run:
     """The run in `store`; what an earlier command with other methods left there is not shown."""
-    found = {name: store.read(name) for name in SCHEMAS if store.manifest(name) is not None}
-    run = Run({name: found.get(name, schema.empty_table()) for name, schema in SCHEMAS.items()}, settings)
-    foreign = [] if run.taught else ["zero_shot", "ledger"]
+    done = {name: manifest for name in SCHEMAS if (manifest := store.manifest(name)) is not None}
+    if "cascade" in done and not store.is_current("cascade", cascade.key(store)):
+        del done["cascade"]
+    foreign = [] if _taught(settings) else ["zero_shot", "ledger"]
     if not {"clustered", "new_fine_tune_cot"} & {*settings.students.methods}:
         foreign += ["few_shot", "exemplars", "clusters"]
-    return Run(run.tables | {name: SCHEMAS[name].empty_table() for name in foreign}, settings)
+    if not settings.curation.ask_teacher:
+        foreign.append("judgements")
+    empty = {name: schema.empty_table() for name, schema in SCHEMAS.items()}
+    found = {name: store.read(name) for name in done if name not in foreign}
+    return Run(empty | found, settings, done)
+
+
+def _taught(settings: Settings) -> bool:
+    return {*settings.students.methods} != {"vanilla"}

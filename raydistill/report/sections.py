@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydistill import tasks
-from raydistill.report import labels, paper, plots, results
+from raydistill import diversity, tasks
+from raydistill.config import UNTRAINED
+from raydistill.report import epochs, labels, paper, plots, results, together
 from raydistill.report.results import Row
 from raydistill.report.run import Run
-
-SHOWN_REASONS = 4  # per exemplar
 
 
 def _place(run: Run, key: tuple[str, str, str]) -> tuple[int, int, int]:
@@ -23,117 +20,28 @@ def _place(run: Run, key: tuple[str, str, str]) -> tuple[int, int, int]:
     return tasks.index(key[0]), names.index(key[1]), labels.order(key[2], labels.SPLITS)
 
 
-def head(run: Run) -> Row:
-    """Title, what came out in a sentence per task, what went wrong, and the tiles."""
-    names = list(run.short_names.values())
-    who = names[0] if len(names) == 1 else f"{len(names)} students" if names else "the students"
-    trials = run["students"]
-    notices = [
-        f"{count} of {trials.num_rows} trials failed: {error} The same command again retries them."
-        for error, count in Counter(e.rstrip(".") + "." for e in trials["error"].to_pylist() if e).items()
-    ]
-    errors = [e for name in ("zero_shot", "few_shot") for e in run[name]["error"].to_pylist()]
-    if any(errors):
-        lost = f"{sum(map(bool, errors)):,} of {len(errors):,}"
-        notices.append(f"{lost} teacher answers failed and count in no figure. The same command again retries them.")
-    if run.settings.students.select == "best_on_test":
-        notices.append("Epochs were chosen on the test questions: comparable with the paper, and optimistic.")
-    return {
-        "title": f"What {who} learned from {labels.teacher(run.settings) if run.taught else 'right answers alone'}",
-        "simulated": run.simulated,
-        "lead": [_sentence(run, task) for task in list(dict.fromkeys(r["task"] for r in _judged(run)))[:3]],
-        "notices": notices,
-        "tiles": _tiles(run),
-    }
-
-
-def _judged(run: Run) -> list[Row]:
-    return [r for r in run.students if r["accuracy"] is not None]
-
-
-def _sentence(run: Run, task: str) -> str:
-    """The first student's best-informed training on `task`, beside answers alone and untrained, split by split."""
-    rows = [r for r in _judged(run) if r["task"] == task]
-    rows = [r for r in rows if r["student"] == rows[0]["student"]]
-    best = results.best_informed(rows)
-    clauses: list[str] = []
-    for row in (r for r in rows if (r["method"], r["degree"]) == (best["method"], best["degree"])):
-        others = [
-            labels.percent(r["accuracy"])
-            + (" untrained" if r["method"] == "untrained" else f" with {labels.method(r['method'], short=True)}")
-            for r in rows
-            if r["split"] == row["split"] and r["method"] in ("untrained", "vanilla") and r["method"] != best["method"]
-        ]
-        clause = labels.percent(row["accuracy"])
-        clause += "" if clauses else f" of the {labels.task(task)} questions"
-        clause += f" ({labels.split(row['split'], run.splits)})" if len(run.splits) > 1 else ""
-        clauses.append(clause + (f", against {' and '.join(others)}" if others else ""))
-    trained = labels.method(best["method"], best["degree"], short=True)
-    start = "Untrained" if best["method"] == "untrained" else f"Trained on {trained}"
-    return f"{start}, {run.short_names[best['student']]} answers {'; '.join(clauses)}."
-
-
-def _tiles(run: Run) -> list[Row]:
-    tiles = []
-    asked = [r for r in run.asked_overall if r["degree"] == 1]
-    if asked:
-        ways = list(dict.fromkeys(r["method"] for r in asked))
-        ways = sorted(ways, key=lambda m: labels.order(m, labels.METHODS))
-        ends = list(dict.fromkeys([ways[0], ways[-1]]))
-        shares = [fmean(r["accuracy"] for r in asked if r["method"] == m) for m in ends]
-        tasks = len({r["task"] for r in asked})
-        note = " → ".join(labels.teacher_method(m) for m in ends) + (f", mean of {tasks} tasks" if tasks > 1 else "")
-        tiles.append(_tile("Teacher right", " → ".join(f"{100 * s:.1f}" for s in shares) + " %", note))
-    curated = [r for r in run.curated if r["asked"]]
-    if curated:
-        best = results.best_informed(curated)
-        mine = [r for r in curated if (r["method"], r["degree"]) == (best["method"], best["degree"])]
-        value = f"{sum(r['kept'] for r in mine):,} of {sum(r['asked'] for r in mine):,}"
-        tiles.append(_tile("Rationales kept", value, "answers to the train questions, kept to train on"))
-    for split in (s for s in labels.SPLITS if s in run.splits):
-        rows = [r for r in _judged(run) if r["split"] == split]
-        if rows:
-            best = results.best_informed(rows)
-            mine = [r for r in rows if (r["method"], r["degree"]) == (best["method"], best["degree"])]
-            note = labels.method(best["method"], best["degree"], short=True)
-            note += f", mean of {len(mine)} students and tasks" if len(mine) > 1 else ""
-            share = labels.percent(fmean(r["accuracy"] for r in mine))
-            tiles.append(_tile(f"Student right, {labels.split(split, run.splits)}", share, note))
-    if run.spent:
-        tokens = run.spent["prompt_tokens"] + run.spent["completion_tokens"]
-        tiles.append(_tile("Spend", run.cost(run.spent["usd"]), f"{run.spent['calls']:,} calls, {tokens:,} tokens"))
-    return tiles
-
-
-def _tile(name: str, value: str, note: str) -> Row:
-    return {"name": name, "value": value, "note": note}
-
-
 def students(run: Run) -> Row:
-    """Charts by task and split, all figures, and the paired comparisons."""
-    guess = results.chance(run["questions"])
-    charts: dict[str, list[Row]] = {}
+    """Charts by task and split, all figures beside what guessing gives, and the paired comparisons."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in run.students:
         groups.setdefault((row["task"], row["student"], row["split"]), []).append(row)
-    for i, ((task, student, split), mine) in enumerate(sorted(groups.items(), key=lambda item: _place(run, item[0]))):
-        rows = [row | {"label": labels.method(row["method"], row["degree"], short=True)} for row in mine]
-        name, words = run.short_names[student], labels.split(split, run.splits)
-        svg = plots.bars(f"a{i}", rows, f"{name} on {labels.task(task)}, {words}", guess.get((task, split)))
-        n = max(row["n"] for row in rows)
-        charts.setdefault(labels.task(task), []).append({"student": name, "split": words, "n": n, "svg": svg})
-
-    def heading(row: Row) -> str:
-        return f"{labels.task(row['task'])}, {labels.split(row['split'], run.splits)}: {row['student']}"
-
+    charts: dict[str, list[Row]] = {}
+    figures = []
+    for (task, student, split), rows in sorted(groups.items(), key=lambda item: _place(run, item[0])):
+        guess = run.guesses.get((task, split))
+        shown = [_labelled(row) | {"heading": ""} for row in rows]
+        chart = plots.bars(shown, chance=guess.chance if guess else None)
+        about = {"student": run.short_names[student], "split": labels.split(split, run.splits)}
+        charts.setdefault(labels.task(task), []).append(about | {"n": max(r["n"] for r in rows), "chart": chart})
+        figures.append({"heading": _heading(run, rows[0]), "guess": guess, "rows": rows})
     return {
         "accuracy": charts,
-        "students": [row | {"heading": heading(row)} for row in run.students],
+        "figures": figures,
         "seeds": max((r["seeds"] for r in run.students), default=1),
-        "has_chance": any((r["task"], r["split"]) in guess for r in run.students),
+        "has_chance": any(f["guess"] for f in figures),
         "pairs": [
             {
-                "heading": heading(row["first"]),
+                "heading": _heading(run, row["first"]),
                 "seed": row["first"]["seed"],
                 "first": labels.method(row["first"]["method"], row["first"]["degree"], short=True),
                 "second": labels.method(row["second"]["method"], row["second"]["degree"], short=True),
@@ -144,13 +52,49 @@ def students(run: Run) -> Row:
     }
 
 
+def _heading(run: Run, row: Row) -> str:
+    return f"{labels.task(row['task'])}, {labels.split(row['split'], run.splits)}: {row['student']}"
+
+
+def _labelled(row: Row) -> Row:
+    return row | {"label": labels.method(row["method"], row["degree"], short=True)}
+
+
+def by_epoch(run: Run) -> Row:
+    """Every trained trial's accuracy with its epoch chosen in three ways, and why there are dashes."""
+    heading = {"split": "test"}
+    rows = [row | {"heading": _heading(run, row | heading)} for row in run.by_epoch]
+    why = [(labels.EPOCHS[way][0], reason) for way, found in epochs.missing(rows).items() for reason in found]
+    return {"by_epoch": rows, "epoch_ways": {way: whole for way, (whole, _) in labels.EPOCHS.items()}, "epoch_why": why}
+
+
+def cascade(run: Run) -> Row:
+    """Curves and figures of student and teacher together, and what the threshold was chosen for."""
+    charts: dict[str, list[Row]] = {}
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in run.together:
+        groups.setdefault((row["task"], row["student"], row["split"]), []).append(row)
+    for (task, student, split), rows in groups.items():
+        about = {"student": run.short_names[student], "split": labels.split(split, run.splits)}
+        title = f"{about['student']} and its teacher on {labels.task(task)}"
+        chart = plots.cascades([together.line(row) for row in rows], title)
+        charts.setdefault(labels.task(task), []).append(about | {"chart": chart})
+    return {
+        "cascade": charts,
+        "together": [
+            row | {"heading": _heading(run, row), "by": labels.CONFIDENCE[row["confidence"]]} for row in run.together
+        ],
+        "cascade_goal": run.manifests.get("cascade", {}).get("goal", ""),
+    }
+
+
 def teacher(run: Run) -> Row:
     """The teacher's figures and what became of its answers."""
     splits = {r["split"] for r in run.asked}
     dots = [
-        r | {"task": labels.task(r["task"]), "label": labels.teacher_method(r["method"])}
-        for r in run.asked_overall
-        if r["degree"] == 1
+        row | {"heading": labels.task(row["task"]), "label": labels.teacher_method(row["method"])}
+        for row in run.asked_overall
+        if row["degree"] == 1
     ]
     names = [n for n in results.unique(run["few_shot"], "teacher") + results.unique(run["zero_shot"], "teacher") if n]
     return {
@@ -167,53 +111,37 @@ def teacher(run: Run) -> Row:
         if names and not run.simulated
         else labels.teacher(run.settings),
         "few_shot": bool(run["few_shot"].num_rows),
-        "shift": plots.shift("shift", dots, "Teacher accuracy by way of asking") if dots else None,
+        "shift": plots.bars(dots, dots=True) if dots else None,
         "shift_note": "all questions, one greedy answer to each",
         "curation": [
             row
             | {
                 "heading": labels.task(row["task"]),
                 "reasons": row["reasons"].most_common(),
+                "verdicts": row["verdicts"].most_common(),
                 "of": row["asked"] or row["candidates"] or 1,
             }
             for row in run.curated
         ],
+        "near": labels.percent(diversity.NEAR, 0),
+        "alike": [row | {"heading": labels.task(row["task"])} for row in diversity.summary(run["training"])],
     }
-
-
-def exemplars(run: Run) -> Row:
-    """The chosen exemplars and a map of the clusters of each task."""
-    rows = run["exemplars"].to_pylist()
-    for row in rows:
-        row["heading"] = f"{labels.task(row['task'])}: exemplars of “{labels.teacher_method(row['method'])}”"
-        counted = Counter(p["reason"] for p in row["passed_over"] or ()).most_common()
-        row["reasons"], row["more"] = counted[:SHOWN_REASONS], sum(n for _, n in counted[SHOWN_REASONS:])
-    maps = []
-    last = results.best_informed(rows)["method"] if rows else ""
-    points = run["clusters"].to_pylist()
-    for i, task in enumerate(results.unique(run["clusters"], "task")):
-        mine = [p for p in points if p["task"] == task]
-        chosen = {r["question_id"]: r["cluster"] for r in rows if r["task"] == task and r["method"] == last}
-        svg = plots.clusters(f"c{i}", mine, chosen, f"Clusters of {labels.task(task)} questions")
-        maps.append({"name": labels.task(task), "n": len(mine), "svg": svg, "chosen": bool(chosen)})
-    given = bool(rows) and all(row["rung"] == 0 for row in rows)
-    return {"exemplars": rows, "maps": maps, "exemplars_given": given}
 
 
 def training(run: Run) -> Row:
     """Learning curves (trials of two epochs or more) and one row per trial."""
-    trials = [r for r in run["students"].to_pylist() if r["method"] != "untrained" or r["error"]]
+    trials = [r for r in run["students"].to_pylist() if r["method"] not in UNTRAINED or r["error"]]
     curves = []
-    for i, task in enumerate(dict.fromkeys(r["task"] for r in trials)):
+    for task in dict.fromkeys(r["task"] for r in trials):
         charts = []
-        for j, student in enumerate(dict.fromkeys(r["student"] for r in trials if r["task"] == task)):
+        for student in dict.fromkeys(r["student"] for r in trials if r["task"] == task):
             mine = [r for r in trials if (r["task"], r["student"]) == (task, student) and len(r["epochs"] or ()) > 1]
             for share, columns in enumerate((("train_loss", "validation_loss"), _ACCURACIES)):
                 lines = [line for trial in mine for line in _lines(trial, columns)]
                 if lines:
                     words = f"{columns[0]}, dashed: {columns[1]}" if any(x["dashed"] for x in lines) else columns[0]
                     title = f"{run.short_names[student]}, {words.replace('_', ' ')}"
-                    charts.append(plots.curves(f"l{i}-{j}-{share}", lines, title, share=bool(share)))
+                    charts.append({"title": title, "chart": plots.curves(lines, title, share=bool(share))})
         if charts:
             curves.append({"name": labels.task(task), "charts": charts})
     for row in trials:
@@ -229,12 +157,11 @@ def _lines(trial: Row, columns: tuple[str, str]) -> list[Row]:
     """The trial's curves; the second column's is dashed."""
     lines = []
     for column in columns:
-        epochs = [e for e in trial["epochs"] if e[column] is not None]
-        if epochs:
+        points = [(e["epoch"], e[column]) for e in trial["epochs"] if e[column] is not None]
+        if points:
             label = labels.method(trial["method"], trial["degree"], short=True)
-            points = {"epochs": [e["epoch"] for e in epochs], "values": [e[column] for e in epochs]}
             look = {"method": trial["method"], "degree": trial["degree"], "dashed": column == columns[1]}
-            lines.append({"label": label, **look, **points})
+            lines.append({"label": label, "points": points, **look})
     return lines
 
 
@@ -294,7 +221,7 @@ def leakage(run: Run) -> Row:
 def paper_beside(run: Run) -> Row:
     """Per task that the paper has: this run's figures and the published ones, method by method."""
     ours: dict[str, dict[tuple[str, int, str], float]] = {}
-    for row in (r for r in _judged(run) if r["split"] == "test"):
+    for row in (r for r in run.judged if r["split"] == "test"):
         ours.setdefault(row["task"], {})[row["method"], row["degree"], row["student"]] = row["baseline_accuracy"]
     for row in (r for r in run.asked_overall if r["task"] in ours):
         ours[row["task"]][row["method"], row["degree"], "teacher"] = row["baseline_accuracy"]

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raydistill.config import Settings
-from raydistill.report import labels, page
+from raydistill.report import epochs, labels, page
 from raydistill.report.results import Row
 from raydistill.report.run import Run, read
 from raydistill.store import Store
@@ -31,6 +31,14 @@ def show(store: Store, settings: Settings, console: Console | None = None) -> No
         rows = [r for r in run.students if r["task"] == task]
         console.print(Text.assemble(("Students: ", "bold"), f"{labels.task(task)}, right answers with 95 % interval"))
         console.print(Padding(_students(rows, run), (0, 0, 0, 1)))
+    if run.by_epoch:
+        _print_epochs(run, console)
+    if run.together:
+        console.print(Text.assemble(("Student and teacher: ", "bold"), "the student passes on what it is unsure of"))
+        console.print(Padding(_together(run), (0, 0, 0, 1)))
+    if run.generated:
+        names = ", ".join(map(labels.task, run.generated))
+        console.print(f"The published questions of {names} could not be had; these are generated ones.")
     for error, count in Counter(e for e in run["students"]["error"].to_pylist() if e).items():
         console.print(Text(f"{count} of {run['students'].num_rows} trials failed: {error}", style="red"))
     if run.spent:
@@ -83,6 +91,13 @@ def _students(rows: list[Row], run: Run) -> Table:
     cells: dict[tuple[str, str, int], dict[str, Row]] = {}
     for row in rows:
         cells.setdefault((row["student"], row["method"], row["degree"]), {})[row["split"]] = row
+    guesses = [run.guesses.get((rows[0]["task"], split)) for split in splits]
+    if all(guesses):
+        table.add_row("random guess", "", *(f"{100 * g.chance:5.1f} %" for g in guesses if g))
+    answers = {g.answer for g in guesses if g and g.majority is not None}
+    if len(answers) == 1:
+        shares = [f"{100 * g.majority:5.1f} %" if g and g.majority is not None else "" for g in guesses]
+        table.add_row(Text(f"always “{answers.pop()}”"), "", *shares)
     last = ""
     for (student, method, degree), row in cells.items():
         shown = [
@@ -92,4 +107,38 @@ def _students(rows: list[Row], run: Run) -> Table:
         name = run.short_names[student] if student != last else ""
         last = student
         table.add_row(Text(name), Text(labels.method(method, degree, short=True)), *shown)
+    return table
+
+
+def _print_epochs(run: Run, console: Console) -> None:
+    """The three ways of choosing an epoch side by side where they are known, and why the others are not."""
+    ways = [way for way in labels.EPOCHS if any(row[way].accuracy is not None for row in run.by_epoch)]
+    if len(ways) > 1:
+        optimistic = "; the best on test is comparable with the paper, and optimistic" * ("best_on_test" in ways)
+        console.print(Text.assemble(("Epochs: ", "bold"), f"right test answers by the epoch's choice{optimistic}"))
+        table = _table("Task", "Student", "Trained on", *(labels.EPOCHS[way][1].capitalize() for way in ways))
+        for row in epochs.over_seeds(run.by_epoch):
+            names = labels.task(row["task"]), run.short_names[row["student"]]
+            trained = labels.method(row["method"], row["degree"], short=True)
+            table.add_row(*map(Text, names), Text(trained), *(labels.percent(row[way]) for way in ways))
+        console.print(Padding(table, (0, 0, 0, 1)))
+    for way, reasons in epochs.missing(run.by_epoch).items():
+        console.print(Text(f"Not measured: {labels.EPOCHS[way][0]}, as {'; '.join(reasons)}", style="dim"))
+
+
+def _together(run: Run) -> Table:
+    """Per curve: the student alone, the teacher alone, and both at the chosen threshold."""
+    table = _table("Task", "Student", "Trained on", "Sure by", "Alone", "Teacher", "Together", "Asked")
+    for row in run.together:
+        names = labels.task(row["task"]), run.short_names[row["student"]]
+        trained = labels.method(row["method"], row["degree"], short=True)
+        by = labels.CONFIDENCE[row["confidence"]]
+        chosen = row["chosen"]
+        table.add_row(
+            *map(Text, (*names, trained, by)),
+            labels.percent(row["alone"]),
+            labels.percent(row["teacher"]),
+            labels.percent(chosen["accuracy"]) if chosen else "–",
+            labels.percent(chosen["teacher_share"], 0) if chosen else "–",
+        )
     return table

@@ -11,6 +11,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from raydistill.config import CascadeSettings
+from raydistill.store import Store, fingerprint
+
+INPUTS = ("questions", "training", "students", "predictions", "zero_shot", "few_shot")
+
 
 class Point(NamedTuple):
     """What comes of asking the teacher wherever the student's confidence is below `threshold`."""
@@ -76,3 +81,15 @@ def at(threshold: float, confidence: Sequence[float], student: Sequence[bool], t
     asked = [c < threshold for c in confidence]
     right = [t if ask else s for ask, s, t in zip(asked, student, teacher, strict=True)]
     return Point(threshold, sum(asked) / len(asked), sum(right) / len(right))
+
+
+def key(store: Store) -> str:
+    """Fingerprint of table `cascade`: of the tables that it is made from, so that an older run's is not shown."""
+    return fingerprint("cascade", [(store.manifest(name) or {}).get("content") for name in INPUTS])
+
+
+def goal(settings: CascadeSettings) -> str:
+    """What the threshold is chosen for, in words."""
+    if settings.accuracy is not None:
+        return f"as few teacher calls as reach {settings.accuracy:.0%}"
+    return f"the most right answers with at most {settings.teacher_share:.0%} of the questions to the teacher"

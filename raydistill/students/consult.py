@@ -18,7 +18,7 @@ from raydistill.errors import SettingsError
 from raydistill.progress import Progress
 from raydistill.store import Store
 from raydistill.students import cascade, grid, predict
-from raydistill.tables import CASCADE
+from raydistill.tables import CASCADE, PREDICTIONS
 
 
 class Answered(NamedTuple):
@@ -26,6 +26,24 @@ class Answered(NamedTuple):
     question_id: str
     confidence: float
     correct: bool
+
+
+def check(samples: pa.Table, settings: Settings) -> None:
+    """Before Ray is started: is there somebody to pass questions on to, and something to choose a threshold by?
+
+    Raises:
+        SettingsError: the teacher was asked nothing, or the students were trained without a validation part.
+    """
+    if not samples.num_rows:
+        raise SettingsError(
+            "A cascade passes questions on to the teacher, but this run's teacher was asked none.",
+            "Add new_fine_tune_cot (or another method with a teacher) to students.methods and run the pipeline again.",
+        )
+    if not settings.students.validation_share:
+        raise SettingsError(
+            "A cascade chooses its threshold on questions that were kept out of training, and there are none.",
+            "Set students.validation_share (0.1, say) and run the pipeline again.",
+        )
 
 
 def consult(
@@ -44,13 +62,9 @@ def consult(
         samples: SAMPLES of the teacher, zero-shot and few-shot together.
 
     Raises:
-        SettingsError: students were trained without a validation part, so that there is nothing to choose by.
+        SettingsError: see `check`.
     """
-    if not settings.students.validation_share:
-        raise SettingsError(
-            "A cascade chooses its threshold on questions that were kept out of training, and there are none.",
-            "Set students.validation_share (0.1, say) and run the pipeline again.",
-        )
+    check(samples, settings)
     trials = {t.trial: t for t in grid.plan(questions, training, settings, store)[0]}
     trained = [s for s in students.to_pylist() if s["trial"] in trials and not s["error"]]
     tests = questions.filter(pc.is_in(questions["split"], pa.array(predict.TEST_SPLITS)))
@@ -74,8 +88,8 @@ def consult(
                 drawn[part["trial"][0].as_py()].append(part)
                 stage.update(stage.done + part.num_rows)
             for student in trained:
-                agreed = list(_agreed(pa.concat_tables(drawn[student["trial"]]), questions))
-                rows += _curves(student, "votes", agreed, samples, settings)
+                mine = [PREDICTIONS.empty_table(), *drawn[student["trial"]]]  # nothing of one that cannot be opened
+                rows += _curves(student, "votes", list(_agreed(pa.concat_tables(mine), questions)), samples, settings)
         stage.finish(f"{len(trained)} students")
     return pa.Table.from_pylist(rows, schema=CASCADE)
 
@@ -136,9 +150,10 @@ def _curves(
 
 
 def _teacher(samples: pa.Table, task: str, method: str) -> dict[str, bool]:
-    """Whether the teacher's greedy answer is right, by question: of the student's own method where there is one."""
+    """Whether the teacher's greedy answer is right (by the robust judge, as the student's), by question: of the
+    student's own method where there is one."""
     greedy = samples.filter((pc.field("task") == task) & (pc.field("degree") == 1) & (pc.field("error") == ""))
     methods = set(greedy["method"].to_pylist())
     best = next((m for m in (method, "new_fine_tune_cot", "clustered", "fine_tune_cot") if m in methods), "")
     mine = greedy.filter(pc.field("method") == best)
-    return dict(zip(mine["question_id"].to_pylist(), mine["correct"].to_pylist(), strict=True))
+    return dict(zip(mine["question_id"].to_pylist(), mine["robust_correct"].to_pylist(), strict=True))

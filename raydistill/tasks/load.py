@@ -17,6 +17,10 @@ from raydistill.tasks.items import Item
 
 log = logging.getLogger(__name__)
 
+FELL_BACK = b"raydistill.generated"
+"""Key in the table's schema metadata: the tasks (joined by ",") whose published file could not be had under `source:
+auto`, so that their questions were generated."""
+
 
 def load_questions(settings: QuestionSettings, seed: int) -> pa.Table:
     """All questions of `settings` with their splits (schema `tables.QUESTIONS`), by task and source row.
@@ -28,10 +32,11 @@ def load_questions(settings: QuestionSettings, seed: int) -> pa.Table:
         QuestionsError: a file is missing, malformed or cannot be downloaded, or settings do not go together.
     """
     _check(settings)
-    tables = [_benchmark(task, settings, seed) for task in dict.fromkeys(settings.tasks)]
+    fell_back: list[str] = []
+    tables = [_benchmark(task, settings, seed, fell_back) for task in dict.fromkeys(settings.tasks)]
     if settings.file is not None:
         tables.append(_own(settings, seed))
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables).replace_schema_metadata({FELL_BACK: ",".join(fell_back)} if fell_back else None)
 
 
 def question_id(task: str, source_row: int, question: str) -> str:
@@ -51,8 +56,8 @@ def _check(settings: QuestionSettings) -> None:
         raise QuestionsError(f"questions.name is {settings.name}, the name of a benchmark.", "Choose another name.")
 
 
-def _benchmark(task: str, settings: QuestionSettings, seed: int) -> pa.Table:
-    items = _items(task, settings, seed)
+def _benchmark(task: str, settings: QuestionSettings, seed: int, fell_back: list[str]) -> pa.Table:
+    items = _items(task, settings, seed, fell_back)
     if task == "coin_flip" and settings.unseen_patterns:
         split = splits.unseen_pattern_split(items, settings.unseen_patterns, seed)
     elif settings.split == "template":
@@ -62,7 +67,7 @@ def _benchmark(task: str, settings: QuestionSettings, seed: int) -> pa.Table:
     return _table(task, published.BENCHMARKS[task].answer_type, items, split, range(len(items)), settings)
 
 
-def _items(task: str, settings: QuestionSettings, seed: int) -> list[Item]:
+def _items(task: str, settings: QuestionSettings, seed: int, fell_back: list[str]) -> list[Item]:
     size, count = settings.generated_size, settings.generated_items
     can_generate = task in generated.TASKS
     if settings.source == "generated":
@@ -77,6 +82,7 @@ def _items(task: str, settings: QuestionSettings, seed: int) -> list[Item]:
         if settings.source == "published" or not can_generate:
             raise
         log.warning("%s: the published file cannot be had, the questions are generated. %s", task, error.message)
+        fell_back.append(task)
         return generated.generate(task, size, count, seed)
 
 
