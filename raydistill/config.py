@@ -348,6 +348,9 @@ class StudentSettings(Section):
     disk twice for a moment); 0: every epoch."""
     trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
     """Where training also logs to (install the package; mlflow and wandb take their address from the environment)."""
+    push_to_hub: str | None = Field(None, pattern=r"^[\w.-]+(/[\w.-]+)?$")
+    """Upload each trained student to the Hugging Face hub after judging: OWNER or OWNER/PREFIX; repositories are made
+    private. The token comes from HF_TOKEN or `hf auth login`; what cannot be uploaded is said and kept."""
     restarts: int = Field(2, ge=0)
     """How often a trial goes on from its last epoch after a worker or a node was lost."""
 

@@ -23,6 +23,7 @@ from raydistill import __version__, asks, cache, cluster, curate, judging, tasks
 from raydistill.config import Settings
 from raydistill.progress import Progress
 from raydistill.store import Store, content_hash, fingerprint
+from raydistill.students import hub
 from raydistill.tables import EMBEDDINGS, EXEMPLARS, SAMPLES
 from raydistill.teacher import ledger, pricing
 from raydistill.teacher.endpoint import Endpoint, open_endpoint
@@ -40,6 +41,7 @@ _HOW_STUDENTS = {
     "gpus_per_worker",
     "restarts",
     "sharding",
+    "push_to_hub",
     "checkpoint_after_s",
     "trackers",
 }
@@ -94,6 +96,8 @@ def _stages(run: _Run) -> str:
     students = run.stage("students", [questions, training, learning], lambda: run.train(questions, training))
     predictions = run.stage("predictions", [questions, students, learning], lambda: run.predict(questions, students))
     run.stage("results", [students, predictions, questions], lambda: run.judge(students, predictions, questions))
+    if settings.students.push_to_hub:
+        hub.push(students, settings.students.push_to_hub, run.store, run.progress)
     return run.report()
 
 

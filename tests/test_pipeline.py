@@ -131,6 +131,18 @@ def test_the_same_command_again_runs_nothing_and_asks_nothing(done, monkeypatch)
     assert finished(store) == before
 
 
+def test_a_hub_that_cannot_be_reached_costs_nothing(done, capsys):
+    settings, store, _ = done
+    before = finished(store)
+    students = settings.students.model_copy(update={"push_to_hub": "someone"})
+    page = pipeline.run(settings.model_copy(update={"students": students}))
+    assert Path(page).exists()
+    assert finished(store) == before
+    said = capsys.readouterr().err
+    assert said.count("was not uploaded: OfflineModeIsEnabled") == 7  # vanilla, and three methods with two degrees
+    assert "7 failed: run the command again" in said
+
+
 def test_changed_settings_run_again_what_depends_on_them_alone(done, monkeypatch):
     settings, store, _ = done
     before = finished(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -50,13 +51,17 @@ def _card(student: dict[str, Any], questions: pa.Table, predictions: pa.Table, *
         for split in sorted(set(predictions["split"].to_pylist()))
         for part in [predictions.filter(pc.field("split") == split)]
     )
+    name = student["student"]
+    if Path(name).expanduser().is_dir():
+        name, base = Path(name).name, ""  # a folder's place is nobody's business, and no id of the hub
+    else:
+        base = "base_model: " + {"smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct"}.get(name, name) + "\n"
     return f"""---
 library_name: transformers
 pipeline_tag: {"text2text-generation" if seq2seq else "text-generation"}
-base_model: {student["student"]}
-tags: [raydistill, distillation, chain-of-thought]
+{base}tags: [raydistill, distillation, chain-of-thought]
 ---
-# {student["student"]} taught {student["task"]} ({student["method"]}, D={student["degree"]}, seed {student["seed"]})
+# {name} taught {student["task"]} ({student["method"]}, D={student["degree"]}, seed {student["seed"]})
 
 Trained by raydistill on {student["train_rows"]} texts of the task {student["task"]}; method `{student["method"]}`;
 {source}. {student["steps"]} steps, {student["train_tokens"]:,} tokens, {student["train_seconds"]:.0f} s.

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _NOT_LEARNED = {
     *("models", "methods", "degrees", "seeds", "untrained", "untrained_cot", "concurrent_trials"),
     *("cpus_per_worker", "gpus_per_worker", "restarts", "workers", "sharding", "checkpoint_after_s", "trackers"),
-    *("max_new_tokens", "answer_tokens", "generation_batch"),
+    *("push_to_hub", "max_new_tokens", "answer_tokens", "generation_batch"),
 }
 DRIVER = {"node:__internal_head__": 0.001}  # a trial's driver only waits: on the head node, without a CPU
 
