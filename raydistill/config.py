@@ -443,6 +443,11 @@ class Settings(Section):
         return self.model_copy(update={"run_dir": self.run_path, "teacher": teacher})
 
 
+def journal_path(run_dir: str, journal: str | None) -> str:
+    """Where a run's paid answers are: in the journal that `teacher.journal` names, else in one below the run's own."""
+    return absolute(journal) if journal else f"{absolute(run_dir)}/journal"
+
+
 def absolute(path: str) -> str:
     """A local path made absolute; URIs stay as they are.
 

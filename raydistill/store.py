@@ -49,14 +49,16 @@ def content_hash(table: pa.Table) -> str:
 
 
 class Store:
-    """One run's directory, on a local path or any `pyarrow.fs` URI."""
+    """One run's directory, on a local path or any `pyarrow.fs` URI; `read_only` where it is only looked at."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, read_only: bool = False) -> None:
         self.path = path
         self.fs: pafs.FileSystem
         self.root: str
         try:
             self.fs, self.root = pafs.FileSystem.from_uri(path) if "://" in path else (pafs.LocalFileSystem(), path)
+            if read_only:
+                return
             self.fs.create_dir(f"{self.root}/tables", recursive=True)
             probe = f"{self.root}/tables/.writable"
             with self.fs.open_output_stream(probe) as stream:

@@ -209,6 +209,16 @@ def test_a_foreign_folder_is_refused_untouched(tmp_path: Path, name: str, conten
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: content}
 
 
+def test_a_journal_that_is_only_looked_at_is_neither_made_nor_marked(tmp_path: Path) -> None:
+    for place in (tmp_path / "none", tmp_path):
+        folder = Folder(str(place), read_only=True)
+        assert [*compaction.scan(folder, ["key"])] == []
+    assert [*tmp_path.iterdir()] == []
+    (tmp_path / "thesis.docx").write_text("precious")
+    with pytest.raises(JournalError, match="no raydistill journal"):
+        Folder(str(tmp_path), read_only=True)
+
+
 def test_a_uri_is_a_place(tmp_path: Path) -> None:
     folder = Folder(f"file://{tmp_path}/deep/journal")
     write(folder, [entry(0, ["x"])]).close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -113,7 +114,8 @@ def test_zero_shot_with_faults_ledger_equals_server_and_a_second_run_is_free(
     assert again.slice(0, 40).equals(samples)
     assert server.stats()["requests"] == 82 + 10
     assert total(Store(other.run_path))["reused"] == 80
-    shown = inspect.report(other.run_path, str(tmp_path / "journal"))
+    Store(other.run_path).write_text("settings.yaml", json.dumps(other.model_dump(mode="json")))  # as a run does
+    shown = inspect.report(other.run_path)
     assert "45 calls (40 from the journal" in shown
     assert "3 and 2 make 5" in shown
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
@@ -150,7 +152,9 @@ def test_few_shot_asks_again_only_where_the_rationale_holds_no_answer(
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_failures_are_rows_and_a_second_run_asks_just_those(server: simulated.Teacher, tmp_path: Path) -> None:
+def test_failures_are_rows_and_a_second_run_asks_just_those(
+    server: simulated.Teacher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rules = [{"text": " 5"}]
     server.script([{"match": "Ann has 3 ", "status": 500}, {"match": "Ann has 4 ", "status": 422}, *rules])
     settings = settings_for(server, tmp_path, max_attempts=2)
@@ -158,6 +162,16 @@ def test_failures_are_rows_and_a_second_run_asks_just_those(server: simulated.Te
         run("zero_shot", asks(20), settings)
     assert "asks just those" in caught.value.hint
     assert total(Store(settings.run_path))["attempts"] == server.stats()["requests"]  # those that failed too
+    files = {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]}
+    inspect.main([str(tmp_path), "--failures", "1"])
+    shown = capsys.readouterr().out
+    assert re.search(r"rationale +simulated-teacher: 18 calls, 18 samples, .* \$0\.00\d\d", shown)
+    assert (
+        "zero_shot: 2 samples failed when it last ran\n  transient: 1\n  fatal: 1\n    custom q00003 after 2" in shown
+    )
+    assert "custom q00004" not in shown
+    assert "Ann has" in shown
+    assert files == {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]}  # it only looks
     lenient = settings_for(server, tmp_path, max_attempts=2, max_failed=0.2)
     before = server.stats()["requests"]
     rows = run("zero_shot", asks(20), lenient).to_pylist()

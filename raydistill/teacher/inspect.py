@@ -14,20 +14,22 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import yaml
 
+from raydistill import config
 from raydistill.errors import UserError
 from raydistill.store import Store
-from raydistill.teacher import compaction, journal, ledger
+from raydistill.teacher import compaction, ledger
+from raydistill.teacher.journal import Folder
 
+STAGES = ("zero_shot", "few_shot", "judge")
 SHOWN = 1500  # characters of a prompt or answer
 
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("run", help="run directory")
-    parser.add_argument("--journal", help="journal folder or URI, where the run's settings name none")
+    parser.add_argument("--journal", help="journal folder or URI, where it is not the one in the run's settings")
     parser.add_argument("--samples", type=int, default=2, help="prompts and answers to show per kind of call")
     parser.add_argument("--failures", type=int, default=5, help="failed rows to show")
     parser.add_argument("--seed", type=int, default=0, help="which samples")
@@ -35,7 +37,7 @@ def main(argv: list[str]) -> None:
     print(report(args.run, args.journal, args.samples, args.failures, args.seed))
 
 
-def report(run: str, journal_path: str | None = None, samples: int = 2, failures: int = 5, seed: int = 0) -> str:
+def report(run: str, journal: str | None = None, samples: int = 2, failures: int = 5, seed: int = 0) -> str:
     """What `main` prints.
 
     Raises:
@@ -43,18 +45,16 @@ def report(run: str, journal_path: str | None = None, samples: int = 2, failures
     """
     if "://" not in run and not Path(run).is_dir():
         raise UserError(f"There is no run directory {run}.", "Give the run_dir of a run.")
-    store = Store(run)
-    settings = yaml.safe_load(store.read_text("settings.yaml") or "{}") or {}
-    path = journal_path or (settings.get("teacher") or {}).get("journal") or f"{run}/journal"
+    store = Store(run, read_only=True)
+    settings = yaml.safe_load(store.read_text("settings.yaml") or "{}") or {}  # unchecked: of any version
+    path = config.journal_path(run, journal or (settings.get("teacher") or {}).get("journal"))
     parts = [_bought(path, samples, seed), _ledger(store)]
-    parts += [_stage(store, name, failures) for name in ("zero_shot", "few_shot")]
+    parts += [_stage(store, name, failures) for name in STAGES]
     return "\n\n".join(part for part in parts if part)
 
 
 def _bought(path: str, wanted: int, seed: int) -> str:
-    if "://" not in path and not Path(path).is_dir():
-        return f"journal {path}: nothing yet"
-    folder = journal.Folder(path)
+    folder = Folder(path, read_only=True)
     counts: dict[tuple[str, ...], dict[str, Any]] = defaultdict(Counter)
     chosen: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     seen: Counter[tuple[str, str]] = Counter()
@@ -70,6 +70,7 @@ def _bought(path: str, wanted: int, seed: int) -> str:
             for name in ("prompt_tokens", "completion_tokens", "attempts"):
                 into[name] += row[name]
             into["usd"] += row["usd"] or 0.0
+            into["unpriced"] += row["usd"] is None
             if row["request"]:  # a reservoir: each as likely as any other
                 kept, place = chosen[row["stage"], row["kind"]], luck.randrange(seen[row["stage"], row["kind"]] + 1)
                 seen[row["stage"], row["kind"]] += 1
@@ -77,12 +78,12 @@ def _bought(path: str, wanted: int, seed: int) -> str:
                     kept.append(row)
                 elif place < wanted:
                     kept[place] = row
-    lines = [f"journal {path}"]
+    lines = [f"journal {path}" + ("" if counts else ": nothing yet")]
     for (stage, task, kind, model), into in sorted(counts.items()):
         lines.append(
             f"  {stage:10} {task:26} {kind:9} {model}: {into['calls']:,} calls, {into['samples']:,} samples, "
             f"{into['prompt_tokens']:,} + {into['completion_tokens']:,} tokens, {into['cut']:,} cut by length, "
-            f"${into['usd']:.4f}"
+            f"{_usd(None if into['unpriced'] else into['usd'])}"
         )
     for (stage, kind), rows in sorted(chosen.items()):
         for row in rows:
@@ -98,35 +99,39 @@ def _ledger(store: Store) -> str:
         return ""
     lines = ["ledger of the finished stages"]
     for row in rows:
-        usd = "unknown price" if row["usd"] is None else f"${row['usd']:.4f}"
         lines.append(
             f"  {row['stage']:10} {row['task']:26} {row['kind']:9} {row['calls']:,} calls ({row['reused']:,} from the "
             f"journal, {row['attempts']:,} attempts), {row['prompt_tokens']:,} prompt ({row['cached_tokens']:,} "
-            f"cached) + {row['completion_tokens']:,} completion tokens, {usd}"
+            f"cached) + {row['completion_tokens']:,} completion tokens, {_usd(row['usd'])}"
         )
     return "\n".join(lines)
 
 
 def _stage(store: Store, name: str, failures: int) -> str:
-    if store.manifest(name) is None:
-        return ""
-    table: pa.Table = store.read(name).select(
-        ["task", "question_id", "answered_by", "correct", "error_kind", "error", "attempts"]
-    )
-    rows = table.to_pylist()
-    failed = [row for row in rows if row["error_kind"]]
-    by = Counter(row["answered_by"] for row in rows)
-    right = sum(bool(row["correct"]) for row in rows)
-    lines = [
-        f"{name}: {len(rows):,} samples, {right:,} right; answered by rationale {by['rationale']:,}, "
-        f"second call {by['second_call']:,}, none {by['none']:,}"
-    ]
-    lines += [f"  failed, {kind}: {n:,}" for kind, n in Counter(row["error_kind"] for row in failed).most_common()]
+    """The finished stage's samples, and what failed when it last ran (which may have ended it)."""
+    lines = []
+    if store.manifest(name) is not None:
+        rows = store.read(name).select(["answered_by", "correct"]).to_pylist()
+        by = Counter(row["answered_by"] for row in rows)
+        right = sum(bool(row["correct"]) for row in rows)
+        lines.append(
+            f"{name}: {len(rows):,} samples, {right:,} right; answered by rationale {by['rationale']:,}, "
+            f"second call {by['second_call']:,}, none {by['none']:,}"
+        )
+    if store.manifest(f"failed_{name}") is None:
+        return "\n".join(lines)
+    failed = store.read(f"failed_{name}").to_pylist()
+    lines.append(f"{name}: {len(failed):,} samples failed when it last ran")
+    lines += [f"  {kind}: {n:,}" for kind, n in Counter(row["error_kind"] for row in failed).most_common()]
     lines += [
         f"    {row['task']} {row['question_id']} after {row['attempts']} attempts: {row['error'][:300]}"
         for row in failed[:failures]
     ]
     return "\n".join(lines)
+
+
+def _usd(usd: float | None) -> str:
+    return "unknown price" if usd is None else f"${usd:.4f}"
 
 
 def _tail(text: str) -> str:

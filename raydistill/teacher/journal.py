@@ -81,17 +81,21 @@ class Answer(NamedTuple):
 
 
 class Folder:
-    """A journal's place: a local path or a `pyarrow.fs` URI. JournalError where it holds something else."""
+    """A journal's place: a local path or a `pyarrow.fs` URI. JournalError where it holds something else.
 
-    def __init__(self, path: str) -> None:
+    With `read_only` nothing is made there, and one that does not exist is an empty one.
+    """
+
+    def __init__(self, path: str, *, read_only: bool = False) -> None:
         self.path = path
         self.id = ""  # tells one journal from another under the same path on another machine
         try:
             self.fs: pafs.FileSystem
             self.root: str
             self.fs, self.root = pafs.FileSystem.from_uri(path) if "://" in path else (pafs.LocalFileSystem(), path)
-            self.fs.create_dir(self.root, recursive=True)
-            self._claim()
+            if not read_only:
+                self.fs.create_dir(self.root, recursive=True)
+            self._claim(read_only)
         except (OSError, pa.ArrowInvalid) as error:
             raise JournalError(
                 f"The journal {path} cannot be opened: {error}", "Give another one with --teacher.journal."
@@ -102,10 +106,10 @@ class Folder:
         return isinstance(self.fs, pafs.LocalFileSystem)
 
     def names(self) -> list[str]:
-        found = self.fs.get_file_info(pafs.FileSelector(self.root))
+        found = self.fs.get_file_info(pafs.FileSelector(self.root, allow_not_found=True))
         return sorted(f.base_name for f in found if f.type == pafs.FileType.File)
 
-    def _claim(self) -> None:
+    def _claim(self, read_only: bool) -> None:
         marker, names = f"{self.root}/JOURNAL.json", self.names()
         text = b""
         if "JOURNAL.json" in names:
@@ -133,7 +137,7 @@ class Folder:
                 f"The folder {self.path} is no raydistill journal: it has files ({names[0]}) but no JOURNAL.json.",
                 "Give an empty or new folder with --teacher.journal; nothing was changed.",
             )
-        else:
+        elif not read_only:
             self.id = uuid.uuid4().hex
             with self.fs.open_output_stream(marker) as stream:
                 stream.write(json.dumps({"format": FORMAT, "version": VERSION, "id": self.id}).encode())

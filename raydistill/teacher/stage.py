@@ -13,13 +13,13 @@ import platform
 import threading
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from raydistill.config import Settings, TeacherSettings
+from raydistill.config import Settings, TeacherSettings, journal_path
 from raydistill.errors import BudgetReached, TeacherError, TooManyFailures, UserError
 from raydistill.progress import Progress, Stage
 from raydistill.store import Store
@@ -65,7 +65,8 @@ def ask(
 
     Returns:
         tables.SAMPLES sorted by task, method, degree, question_id, sample_index: `degree` rows for each row asked,
-        failed ones included (`error_kind`, `error`). The stage's ledger is written to the store (`ledger.load`).
+        failed ones included (`error_kind`, `error`). The stage's ledger is written to the store (`ledger.load`), and
+        its failed rows as failed_<stage>, for a look where the stage fails.
 
     Raises:
         BudgetReached: the next call could exceed `max_usd` or `max_tokens`; not with `caps`.
@@ -74,9 +75,7 @@ def ask(
         JournalError: the journal is of another format or its storage is full.
         KeyboardInterrupt: after the calls in flight came home (at most `timeout_s`, 60 s).
     """
-    if settings.teacher.journal and "://" not in settings.teacher.journal:
-        absolute = str(Path(settings.teacher.journal).expanduser().resolve())  # Ray's workers have another directory
-        settings = settings.model_copy(update={"teacher": settings.teacher.model_copy(update={"journal": absolute})})
+    settings = settings.absolute()
     teacher = settings.teacher
     folder = journal_folder(settings)
     compaction.compact(folder)
@@ -100,6 +99,7 @@ def ask(
         samples = table.select(SAMPLES.names)
         book = ledgers.ledger(stage, samples, table["ledger"].to_pylist())
         store.write(f"ledger_{stage}", book, session)
+        store.write(f"failed_{stage}", samples.filter(pc.not_equal(samples["error_kind"], "")), session)
         _compact(folder)
         _check_failures(stage, samples, asks.num_rows, teacher)
         shown.finish(_sentence(book, samples, endpoint.refuses))
@@ -161,7 +161,7 @@ def _compact(folder: journal.Folder) -> None:
 
 def journal_folder(settings: Settings) -> journal.Folder:
     """The run's journal, or the shared one that `teacher.journal` names."""
-    return journal.Folder(settings.teacher.journal or f"{settings.run_path}/journal")
+    return journal.Folder(journal_path(settings.run_dir, settings.teacher.journal))
 
 
 class Asker:
