@@ -374,7 +374,7 @@ class SearchSettings(Section):
 class CascadeSettings(Section):
     """Students that pass what they are unsure of on to the teacher (jobs/cascade.py)."""
 
-    teacher_share: float | None = Field(0.2, ge=0, le=1)
+    teacher_share: float = Field(0.2, ge=0, le=1)
     """Largest share of the questions that may go to the teacher; the threshold is the best within it."""
     accuracy: float | None = Field(None, ge=0, le=1)
     """Accuracy to reach with as few teacher calls as can be; in place of `teacher_share`."""

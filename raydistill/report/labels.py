@@ -27,6 +27,9 @@ EPOCHS = {
     "validation": ("epoch chosen on validation questions", "by validation"),
     "best_on_test": ("best epoch on the test questions (comparable with the paper, optimistic)", "best on test"),
 }
+REASONS = {
+    "teacher judges": "refused by the teacher as judge"
+}  # other reasons to drop a rationale are told as they are
 VERDICTS = {
     "yes": "called right",
     "no": "called wrong",
@@ -34,7 +37,7 @@ VERDICTS = {
     "unjudged": "unjudged (the budget was used up)",
     "failed": "failed",
 }
-CONFIDENCE = {"probability": "token probability", "votes": "votes"}
+CONFIDENCE = {"probability": "its tokens", "votes": "votes"}
 SPLITS = ("train", "test", "test_unseen", "all")
 
 

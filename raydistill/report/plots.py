@@ -15,7 +15,7 @@ from raydistill.report import labels
 
 CLUSTER_COLOURS = 8  # then they repeat, as squares
 WIDTH, HEIGHT = 880, 480  # of an SVG in its own units, two to a pixel: coordinates are whole numbers
-LEFT, RIGHT, TOP, BOTTOM = 84, 24, 16, 78  # room around the axes
+LEFT, RIGHT, TOP, BOTTOM = 84, 40, 16, 88  # room around the axes
 MARKS = 10  # at most, on one line
 MAP_HEIGHT = 640
 MAP_GRID = 4  # points of one cluster in one cell of so many units are drawn once
@@ -162,7 +162,7 @@ def _chart(
         drawn.append(Markup(mark).format(LEFT, WIDTH - RIGHT, LEFT - 12, text, y=y))
     for at, text in x_ticks:
         x, y = _on_axes((at, 0))
-        drawn.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(x, y + 28, text))
+        drawn.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(x, y + 38, text))
     middle = (LEFT + WIDTH - RIGHT) // 2
     drawn.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(middle, HEIGHT - 12, x_label))
     legend: dict[str, Markup] = {}

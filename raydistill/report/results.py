@@ -237,7 +237,7 @@ def curation(training: pa.Table | None, judgements: pa.Table | None, *samples: p
             group["questions"].add(row["question_id"])
         else:
             kind = re.sub(r" sample \d+$", " another sample", row["reason"].split(": ", 1)[0])
-            group["reasons"][kind or "no reason given"] += 1
+            group["reasons"][labels.REASONS.get(kind, kind) or "no reason given"] += 1
     asked: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
     for row in _rows(samples, ["task", "method", "degree", "split", "prediction", "correct", "error"]):
         if row["split"] == "train":

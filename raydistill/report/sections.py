@@ -57,7 +57,8 @@ def _heading(run: Run, row: Row) -> str:
 
 
 def _labelled(row: Row) -> Row:
-    return row | {"label": labels.method(row["method"], row["degree"], short=True)}
+    label = labels.method(row["method"], row["degree"], short=True)
+    return row | {"label": label.replace("D = ", "D\u00a0=\u00a0")}  # does not break there
 
 
 def by_epoch(run: Run) -> Row:
@@ -75,7 +76,8 @@ def cascade(run: Run) -> Row:
     for row in run.together:
         groups.setdefault((row["task"], row["student"], row["split"]), []).append(row)
     for (task, student, split), rows in groups.items():
-        about = {"student": run.short_names[student], "split": labels.split(split, run.splits)}
+        about: Row = {"student": run.short_names[student], "split": labels.split(split, run.splits)}
+        about["dashed"] = any(row["confidence"] == "votes" for row in rows)
         title = f"{about['student']} and its teacher on {labels.task(task)}"
         chart = plots.cascades([together.line(row) for row in rows], title)
         charts.setdefault(labels.task(task), []).append(about | {"chart": chart})

@@ -34,8 +34,11 @@ def show(store: Store, settings: Settings, console: Console | None = None) -> No
     if run.by_epoch:
         _print_epochs(run, console)
     if run.together:
-        console.print(Text.assemble(("Student and teacher: ", "bold"), "the student passes on what it is unsure of"))
-        console.print(Padding(_together(run), (0, 0, 0, 1)))
+        for task, split in dict.fromkeys((r["task"], r["split"]) for r in run.together):
+            where = f"{labels.task(task)}, {labels.split(split, run.splits)}, what the student is unsure of passed on"
+            console.print(Text.assemble(("Student and teacher: ", "bold"), where))
+            rows = [r for r in run.together if (r["task"], r["split"]) == (task, split)]
+            console.print(Padding(_together(rows, run), (0, 0, 0, 1)))
     if run.generated:
         names = ", ".join(map(labels.task, run.generated))
         console.print(f"The published questions of {names} could not be had; these are generated ones.")
@@ -126,19 +129,17 @@ def _print_epochs(run: Run, console: Console) -> None:
         console.print(Text(f"Not measured: {labels.EPOCHS[way][0]}, as {'; '.join(reasons)}", style="dim"))
 
 
-def _together(run: Run) -> Table:
+def _together(rows: list[Row], run: Run) -> Table:
     """Per curve: the student alone, the teacher alone, and both at the chosen threshold."""
-    table = _table("Task", "Student", "Trained on", "Sure by", "Alone", "Teacher", "Together", "Asked")
-    for row in run.together:
-        names = labels.task(row["task"]), run.short_names[row["student"]]
+    table = _table("Student", "Trained on", "Sure by", "Student alone", "Teacher alone", "Together", "To the teacher")
+    for row in rows:
         trained = labels.method(row["method"], row["degree"], short=True)
-        by = labels.CONFIDENCE[row["confidence"]]
-        chosen = row["chosen"]
-        table.add_row(
-            *map(Text, (*names, trained, by)),
-            labels.percent(row["alone"]),
-            labels.percent(row["teacher"]),
-            labels.percent(chosen["accuracy"]) if chosen else "–",
-            labels.percent(chosen["teacher_share"], 0) if chosen else "–",
+        names = run.short_names[row["student"]], trained, labels.CONFIDENCE[row["confidence"]]
+        alone, teacher, chosen = (
+            row["alone"],
+            row["teacher"],
+            row["chosen"] or {"accuracy": None, "teacher_share": None},
         )
+        shares = alone, teacher, chosen["accuracy"], chosen["teacher_share"]
+        table.add_row(*map(Text, names), *map(labels.percent, shares))
     return table

@@ -39,12 +39,11 @@ def _order(row: Row) -> tuple[Any, ...]:
 
 
 def line(row: Row) -> dict[str, Any]:
-    """A row's curve for `plots.cascades`, thinned to its ends and `POINTS` between them; votes are dashed."""
+    """A row's curve for `plots.cascades`, thinned to its ends and `POINTS` between them; by votes it is dashed."""
     curve, chosen = row["curve"], row["chosen"]
     every = max(1, len(curve) // POINTS)
-    words = f" (by {labels.CONFIDENCE[row['confidence']]})" if row["confidence"] != "probability" else ""
     return {
-        "label": labels.method(row["method"], row["degree"], short=True) + words,
+        "label": labels.method(row["method"], row["degree"], short=True),
         "method": row["method"],
         "degree": row["degree"],
         "dashed": row["confidence"] == "votes",

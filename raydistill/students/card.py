@@ -25,17 +25,21 @@ def write(
     seq2seq = json.loads(config).get("is_encoder_decoder", False)
     source = {"api": f"{teacher.model} at {teacher.base_url}", "local": teacher.local.gguf or "SmolLM2-135M-Instruct"}
     label = source.get(teacher.kind, "the simulated teacher (a program, no model)")
-    text = _card(student, questions, predictions, seq2seq=seq2seq, teacher=f"{label}{_cost(student['task'], store)}")
+    cost = _cost(student["task"], store, api=teacher.kind == "api")
+    text = _card(student, questions, predictions, seq2seq=seq2seq, teacher=f"{label}{cost}")
     store.write_text(f"{folder}/README.md", text)
 
 
-def _cost(task: str, store: Store) -> str:
-    """What the teacher's answers on the task cost, where that is known."""
+def _cost(task: str, store: Store, *, api: bool) -> str:
+    """The calls that the task took and, of a paid teacher, what they cost: no sum where a price is unknown."""
     if store.manifest("ledger") is None:
         return ""
     spent = store.read("ledger").filter(pc.field("task") == task)
-    usd, calls = pc.sum(spent["usd"]).as_py(), pc.sum(spent["calls"]).as_py()
-    return f", {calls:,} calls" + (f", ${usd:,.2f}" if usd else "") if calls else ""
+    calls = pc.sum(spent["calls"]).as_py()
+    if not calls:
+        return ""
+    usd = "price unknown" if spent["usd"].null_count else f"${pc.sum(spent['usd']).as_py():,.4f}"
+    return f", {calls:,} calls" + (f", {usd}" if api else "")
 
 
 def _card(student: dict[str, Any], questions: pa.Table, predictions: pa.Table, *, seq2seq: bool, teacher: str) -> str:
