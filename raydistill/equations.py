@@ -42,6 +42,7 @@ class _Value(NamedTuple):
     """Sum of the last places of its numbers with three or more decimals: 0.333 + 0.333 is 0.667 as well."""
     units: frozenset[str]
     operators: int
+    divides: bool
 
 
 def equations(text: str) -> Iterator[Equation]:
@@ -85,7 +86,8 @@ _OPERATORS = {"plus": "+", "minus": "-", "times": "*", "x": "*", "multiplied by"
 _TYPOGRAPHY = {
     r"\\(?:times|cdot)": "*", r"\\div": "/", r"\\([$%])": r"\1",
     r"\\d?frac\{([^{}]*)\}\{([^{}]*)\}": r"(\1)/(\2)",
-    r"[×·∗]": "*", r"÷": "/", r"[−–—]": "-", r"\*\*": "", r"\\[()\[\]]": "", r"<<[^<>]*>>": "",
+    r"[×·∗]": "*", r"÷": "/", r"[−–—]": "-", r"(?<=[\w)])\s?\*\*\s?(?=[\d(])": "^", r"\*\*": "",
+    r"\\[()\[\]]": "", r"<<[^<>]*>>": "",
 }  # fmt: skip
 
 
@@ -118,16 +120,38 @@ def _judge(left: Sequence[_Token], mark: _Token, right: Sequence[_Token], *, who
     # A lone number on the left is only a side where it is all that stands between two marks.
     if (not a.operators and not (whole_left and first == 0 and not soft)) or (soft and b.operators):
         return None
-    if (first and _ties(left[first - 1])) or (last < len(right) and not _may_follow(right, last, soft)):
+    if (first and _ties(left, first, soft)) or (last < len(right) and not _may_follow(right, last, soft)):
         return None
     shown = " ".join(t.text for t in [*left[first:], mark, *right[:last]])
     return Equation(_tidy(shown), _equal(a, b, about="≈" in mark.text or (len(mark.text.split()) > 1 and soft)))
 
 
-def _ties(before: _Token) -> bool:
-    """True where the token before an expression belongs to it, so that the expression was not read whole."""
-    words = {*"of half twice double triple third quarter than by from to per remainder".split()}
-    return (before.kind in ("op", "number", "other") and before.text not in ",:→") or before.text.lower() in words
+_LEADS_ON = {
+    *"of half twice double triple third quarter than by from to per remainder".split(),
+    *"mod modulo div squared cubed power root sqrt log choose".split(),
+}
+
+
+def _ties(tokens: Sequence[_Token], i: int, soft: bool) -> bool:
+    """True where the token before the expression at `i` belongs to it, so that the expression was not read whole."""
+    before, first = tokens[i - 1], tokens[i]
+    word = before.text.lower()
+    if before.kind != "word":
+        return before.kind in ("op", "number", "other") and word not in ",:→"
+    if first.kind == "op" or (first.kind == "open" and first.start == before.end):  # "x - 5 - 7", "sqrt(16) + 2"
+        return True
+    if word == "and":  # "the sum of 5 and 3 + 2 is", "2 and 1/8 laps ="
+        return soft or _mixed(tokens, i - 1)
+    return word in _LEADS_ON or _unit(word) in _MEASURES  # "9 mod 4 + 1", "2 hours 30 minutes + 45 minutes"
+
+
+def _mixed(tokens: Sequence[_Token], i: int) -> bool:
+    """True where the "and" at `i` joins a whole number and a proper fraction ("2 and 1/8")."""
+    around = [*tokens[max(0, i - 1) : i], *tokens[i + 1 : i + 4]]
+    if [t.kind for t in around] != ["number", "number", "op", "number"] or around[2].text != "/":
+        return False
+    whole, top, _, bottom = (t.text for t in around)
+    return whole.isdecimal() and top.isdecimal() and bottom.isdecimal() and int(top) < int(bottom)
 
 
 def _may_follow(tokens: Sequence[_Token], i: int, soft: bool) -> bool:
@@ -141,12 +165,20 @@ def _may_follow(tokens: Sequence[_Token], i: int, soft: bool) -> bool:
         )
     if after.text.lower() == "of" and tokens[i - 1].kind == "word":
         return True  # "27 pounds of soil"
-    more = {"of", "more", "less", "fewer", "greater", "times", "remainder", "r", "with", "percent", "and", "out"}
-    return after.text.lower() not in (more if soft else more - {"more", "less", "fewer", "and", "with"} | {"with"})
+    word = after.text.lower()
+    if word in _SCALES or (len(word) == 1 and word not in "a¢$€£"):  # "1 dozen", "12 + 2x"
+        return False
+    if word == "and" and _mixed(tokens, i):  # "3 and 1/4 laps"
+        return False
+    more = {"of", "greater", "times", "remainder", "with", "out"}
+    return word not in (more | {"more", "less", "fewer", "and"} if soft else more)
 
 
 # An expression: operand (operator operand)*; an operand may have units behind it ("5 red apples").
-_SCALES = {*"hundred thousand million billion dozen dozens half halves thirds quarters percent".split()}
+_SCALES = {
+    *"hundred thousand million billion dozen dozens score half halves thirds percent".split(),
+    *"ones tens hundreds thousands millions tenths hundredths".split(),
+}
 _NO_UNIT = _SCALES | {"of", "and", "then", "so", "than", "more", "less", "fewer", "times", "which", "that", "or", "if"}
 
 
@@ -161,7 +193,7 @@ class _Reader:
         self.tokens, self.i = tokens, 0
         self.units: set[str] = set()
         self.operators = 0
-        self.rounded = self.scaled = False
+        self.rounded = self.scaled = self.divides = False
         self.decimals: int | None = None
         self.last_places = Fraction(0)
 
@@ -188,6 +220,7 @@ class _Reader:
             if self.next().text == "*":
                 value = [a * b for a, b in zip(value, self.operand(), strict=True)]
                 continue
+            self.divides = True
             by = self.operand()
             if not all(by):
                 raise _Unread
@@ -251,6 +284,7 @@ class _Reader:
             last_places=self.last_places,
             units=frozenset(self.units),
             operators=self.operators,
+            divides=self.divides,
         )
 
 
@@ -283,20 +317,32 @@ def _suffix(tokens: Sequence[_Token]) -> tuple[_Value, int] | None:
 
 # --- judging ---------------------------------------------------------------------------------------------------------
 
-_MEASURES = (
-    "second minute hour day week fortnight month year decade century cent penny nickel dime quarter dollar euro pound "
-    "inch foot feet yard mile millimeter centimeter meter kilometer mm cm m km g gram kg kilogram oz ounce lb ton "
-    "ml liter litre l gallon quart pint cup dozen pair"
-).split()
-_CURRENCY = {"$": "dollar", "€": "euro", "£": "pound", "¢": "cent"}
+_MEASURES = {
+    *"second minute hour day week fortnight month year decade century cent penny nickel dime quarter dollar".split(),
+    *"euro pound inch foot yard mile millimeter centimeter meter kilometer mm cm m km g gram kg kilogram oz".split(),
+    *"ounce lb ton ml liter litre l gallon quart pint cup pair".split(),
+}
+_SINGULAR = {
+    **{"$": "dollar", "€": "euro", "£": "pound", "¢": "cent", "pennies": "penny", "centuries": "century"},
+    **{"feet": "foot", "ft": "foot", "inches": "inch", "hr": "hour", "hrs": "hour", "min": "minute", "mins": "minute"},
+    **{"sec": "second", "secs": "second", "lbs": "lb"},
+}
+
+
+def _unit(word: str) -> str:
+    return _SINGULAR.get(word) or (word if word in _MEASURES else word.rstrip("s"))
 
 
 def _equal(a: _Value, b: _Value, about: bool) -> bool | None:
     if any(_close(x, y, a, b, about) for x, y in product(a.readings, b.readings)):
         return True
-    measured = {_CURRENCY.get(u, u if u in _MEASURES else u.rstrip("s")) for u in a.units | b.units}
-    # "2 hours - 30 minutes = 90 minutes": right, but not as plain numbers.
-    return None if len(measured.intersection(_MEASURES)) > 1 else False
+    units = {_unit(u) for u in a.units | b.units}
+    # "2 hours - 30 minutes = 90 minutes": right, but not as plain numbers. "in" is no unit in "8 in all".
+    mixed = len(units & _MEASURES) > 1 or {"foot", "in"} <= units or units & {"am", "pm"}
+    dates = units & {"day", "week", "month", "year"} and (a.divides or b.divides)  # "9/7 - 1 day = 9/6"
+    if mixed or dates or ("quarter" in units and any(4 * x == y for x, y in product(a.readings, b.readings))):
+        return None
+    return False
 
 
 def _close(x: Fraction, y: Fraction, a: _Value, b: _Value, about: bool) -> bool:

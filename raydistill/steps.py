@@ -88,7 +88,7 @@ _COIN_TURN = re.compile(
     re.IGNORECASE,
 )
 _COIN_ASKED = re.compile(r"\bcoin (?:still )?(heads|tails) up\?", re.IGNORECASE)
-_SIDE = re.compile(r"(\bnot (?:still )?|\bno longer |n['’]t (?:still )?)?\b(heads|tails)\b", re.IGNORECASE)
+_SIDE = re.compile(r"(\bnot (?:still )?|\bno longer |n['’]t (?:still )?)?\b(heads|tails)\b( (?:side )?down\b)?", re.I)
 _STAYS = re.compile(
     r"(?:\b(?:does|did|do) not|\b(?:does|did|do)n['’]t|\bnot|\bnever)\b[^,.;]{0,20}?\b(?:flip|revers)", re.I
 )
@@ -152,7 +152,8 @@ def _coin_faults(
             elif _STAYS.search(part) or _FLIPS.search(part):
                 continue  # somebody's turn, but whose is not understood
             part = _FROM.sub("", part)
-            said = [_turned(m[2].lower()) if m[1] else m[2].lower() for m in _SIDE.finditer(part)]
+            # "not heads up", "heads down"
+            said = [_turned(m[2].lower()) if bool(m[1]) != bool(m[3]) else m[2].lower() for m in _SIDE.finditer(part)]
             if said:
                 last_said = said[-1]
                 if last_said not in possible:

@@ -41,6 +41,8 @@ from raydistill.teacher.simulated_puzzles import attempt, recognise
         "8 = 5 + 3 = 8",
         "8 - 10 = -2",
         "2 * -3 = -6",
+        "**5 + 3 = 8**",
+        "3 x 4 = 12 = 1 dozen",  # the first of them; what a dozen is goes unread
     ],
 )
 def test_equations_that_hold(text: str) -> None:
@@ -62,6 +64,11 @@ def test_equations_that_hold(text: str) -> None:
         ("$4.25 + $3.50 = $7.85", "$4.25 + $3.50 = $7.85"),
         ("5 + 3 = 8 = 9", "8 = 9"),
         ("2 * (3 + 4) = 10", "2 * (3 + 4) = 10"),
+        ("5 feet + 3 feet = 9 feet", "5 feet + 3 feet = 9 feet"),
+        ("760 quarters - 418 quarters = 341 quarters", "760 quarters - 418 quarters = 341 quarters"),
+        ("5 + 3 = 9 in all", "5 + 3 = 9 in all"),
+        ("and 5 + 3 = 9 more", "5 + 3 = 9"),
+        ("172-186 = 14 shirts", "172 - 186 = 14 shirts"),
     ],
 )
 def test_equations_that_do_not_hold(text: str, told: str) -> None:
@@ -86,6 +93,24 @@ def test_equations_that_do_not_hold(text: str, told: str) -> None:
         "4 / 0 = 5",
         "10:30 + 2 = 12:30",
         "2 1/2 + 1 = 3 1/2",
+        "2 dozen - 4 = 20 and 1/4 + 1/2 = 3 quarters and 5 + 7 = 1 dozen",
+        "1 and 1/8 laps plus 2 and 1/8 laps is 3 and 1/4 laps.",
+        "1 and 1/8 + 2 and 1/8 = 3 and 1/4",
+        "5 tens + 3 ones = 53",
+        "9 mod 4 + 1 = 2",
+        "7%3 + 1 = 2",
+        "2**3 * 2 = 16 and 2 ** 3 * 2 = 16",
+        "sqrt(16) + 2 = 6",
+        "3 * 2 feet = 6 feet = 72 inches = 2 yards",
+        "5 ft + 3 in = 63 in",
+        '5\'3" + 2" = 5\'5"',
+        "5 feet 3 inches + 2 inches = 65 inches",
+        "2 hours 30 minutes + 45 minutes = 195 minutes",
+        "10 am + 4 hours = 2 pm",
+        "9/7 - 1 day = 9/6",
+        "15 + 48 = 12 + 2x",  # text-davinci-002 sets up equations
+        "the equation $x-5-7-4-5=0$",
+        "the sum of 5 and 3 + 2 is 10",
     ],
 )
 def test_what_is_not_understood_is_not_called_wrong(text: str) -> None:
@@ -133,6 +158,8 @@ def coin(rationale: str, prediction: str = "no") -> str | None:
         "So the coin is tails up, since only Juan Manuel does not flip it.",
         "Is the coin still tails up? Let us see. If the coin is flipped an even number of times, it is heads up.",
         "Neither Ash nor Reza matters.",
+        "Reza flips the coin. This means that the coin is now heads down. Juan Manuel does not flip it, so it stays "
+        "heads side down.",
         "",
     ],
 )
