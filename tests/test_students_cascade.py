@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import io
+import runpy
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from test_students_grid import answer, settings, tables, train
 
 from raydistill.config import CascadeSettings
 from raydistill.errors import SettingsError
-from raydistill.progress import Progress
+from raydistill.report import results
 from raydistill.store import Store
-from raydistill.students import consult
 from raydistill.students.cascade import Point, at, choose, curve, vote
 from raydistill.tables import CASCADE, SAMPLES, STUDENTS
+
+job = runpy.run_path(str(Path(__file__).resolve().parents[1] / "jobs" / "cascade.py"))["main"]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -84,24 +87,31 @@ def test_votes():
     assert vote([None, None]) == (None, 0.0)
 
 
-def test_curves_of_a_student_and_a_teacher(tmp_path, tiny_t5):
+def test_job_writes_the_curves_of_a_student_and_a_teacher_and_the_report_anew(tmp_path, tiny_t5, capsys):
     questions, training = tables(methods=("vanilla",))
     config = settings(tmp_path, tiny_t5, methods=["vanilla"], epochs=6, learning_rate=1e-2, validation_share=0.25)
     config = config.model_copy(update={"cascade": CascadeSettings(votes=3, teacher_share=0.5)})
     students, _ = train(config, questions, training)
     predictions, _ = answer(config, questions, students)
-    blank = dict.fromkeys(SAMPLES.names) | {"task": "coin_flip", "degree": 1, "error": ""}
-    ids = questions["question_id"].to_pylist()
-    teacher = [  # the few-shot teacher is always right, the zero-shot one always wrong
-        blank | {"question_id": i, "method": m, "robust_correct": m != "fine_tune_cot"}
-        for i in ids
-        for m in ("fine_tune_cot", "new_fine_tune_cot")
-    ]
     table = pa.Table.from_pylist(students, schema=STUDENTS)
-    samples = pa.Table.from_pylist(teacher, schema=SAMPLES)
-    found = consult.consult(
-        questions, training, table, predictions, samples, config, Store(config.run_path), Progress(io.StringIO())
-    )
+    store = Store(config.run_path)
+    made = {"questions": questions, "training": training, "students": table, "predictions": predictions}
+    made["results"] = results.summarise(table, predictions, questions)
+    for name, rows in made.items():
+        store.write(name, rows, "key")
+    given = tmp_path / "given.yaml"
+    given.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    with pytest.raises(SettingsError, match=r"(?s)teacher was asked none.*students\.methods"):
+        job([str(given)])
+
+    blank = dict.fromkeys(SAMPLES.names) | {"task": "coin_flip", "split": "test", "degree": 1, "error": ""}
+    for stage, right in (("zero_shot", False), ("few_shot", True)):  # the few-shot teacher is always right
+        method = {"zero_shot": "fine_tune_cot", "few_shot": "new_fine_tune_cot"}[stage]
+        ids = questions["question_id"].to_pylist()
+        samples = [blank | {"question_id": i, "method": method, "robust_correct": right} for i in ids]
+        store.write(stage, pa.Table.from_pylist(samples, schema=SAMPLES), "key")
+    job([str(given)])
+    found = store.read("cascade")
     assert found.schema.equals(CASCADE)
     rows = found.to_pylist()
     assert {(r["confidence"], r["split"]) for r in rows} == {
@@ -114,7 +124,9 @@ def test_curves_of_a_student_and_a_teacher(tmp_path, tiny_t5):
     assert sum(r["chosen"] for r in test) == 1
     validation = [r for r in rows if (r["confidence"], r["split"]) == ("probability", "validation")]
     assert next(r for r in validation if r["chosen"])["teacher_share"] <= 0.5
+    assert "Student and teacher together" in store.read_text("report.html")
+    assert "at most 50% of the questions" in store.read_text("report.html")
+    assert "Student and teacher:" in capsys.readouterr().out
 
-    bare = settings(tmp_path, tiny_t5, methods=["vanilla"])
     with pytest.raises(SettingsError, match="validation_share"):
-        consult.consult(questions, training, table, predictions, samples, bare, Store(bare.run_path), Progress())
+        job([str(given), "--students.validation_share", "0"])
