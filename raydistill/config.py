@@ -245,8 +245,10 @@ class ExemplarSettings(Section):
     """k-means restarts."""
     pool: Literal["train", "all"] = "train"
     """Questions that may become exemplars; all: the paper's way, which lets test questions in."""
-    conditions: Literal["auto_cot", "correct_only"] = "auto_cot"
-    """auto_cot: Auto-CoT's length and form rules and the ladder; correct_only: the answer alone."""
+    conditions: Literal["well_formed", "auto_cot", "correct_only"] = "well_formed"
+    """auto_cot: Auto-CoT's length and form rules to the letter (it cuts sentences at decimal points too, so that hardly
+    an exemplar has a decimal answer), with the ladder; well_formed: the same, but decimal answers count as shown;
+    correct_only: the answer alone."""
     max_question_words: int | None = Field(None, ge=1)
     """Longest question that may be an exemplar, in words of `Q: …\\nA:`; by default 60, tracking 120."""
     check_steps: bool = False

@@ -151,6 +151,10 @@ def test_lines_count_with_the_opening_sentence_and_double_breaks_count_once() ->
 def test_a_decimal_answer_is_seen_in_the_last_sentence() -> None:
     decimal = {"prediction": "14.02", "rationale": " One costs 7.01. So two cost $14.02."}
     assert of_first(choose(*world(TWO, {0: decimal})))["answer"] == "14.02"
+    told = choose(*world(TWO, {0: decimal}), conditions="auto_cot")  # Zhang et al. 2022, run_demo.py, to the letter
+    assert of_first(told)["passed_over"][0]["reason"] == "answer 14.02 is not in the last sentence"
+    shown = decimal | {"rationale": " One costs 7.01. So two cost 14.02 dollars."}  # among the last ten words
+    assert of_first(choose(*world(TWO, {0: shown}), conditions="auto_cot"))["answer"] == "14.02"
     hidden = decimal | {"rationale": " So two cost $14.02. Now he has to find his purse and pay at the counter."}
     assert of_first(choose(*world(TWO, {0: hidden})))["question_id"] == "q001"
 

@@ -26,7 +26,8 @@ def failures(
 
     Auto-CoT's rules (Zhang et al. 2022; lines count with "Let's think step by step." before them) and, with
     `must_be_right`, the heuristic correction of Li et al. 2024: the teacher's answer equals the gold answer.
-    `settings.conditions` "correct_only" leaves Auto-CoT's out, but an exemplar without an answer is never any good.
+    `settings.conditions` "auto_cot" follows its code to the letter, "well_formed" sees decimal answers too, and
+    "correct_only" leaves its rules out; but an exemplar without an answer is never any good.
 
     Args:
         question: a row of QUESTIONS.
@@ -60,8 +61,8 @@ def failures(
         failed["lines"] = f"rationale of {lines} lines (at most {most_lines})"
     if not text.endswith("."):
         failed["full stop"] = "rationale does not end with a full stop"
-    # Auto-CoT cuts at decimal points too, so that no decimal answer ever passes; here full stops alone cut.
-    pieces = re.split(r"\.(?!\d)", text)
+    # Auto-CoT cuts at every point: of "So two cost $14.02." only "02" is left to find the answer in.
+    pieces = re.split(r"\." if settings.conditions == "auto_cot" else r"\.(?!\d)", text)
     shown = len(pieces) > 1 and prediction in pieces[-2]
     if question["answer_type"] == "number" and not shown and prediction not in text.split()[-10:]:
         failed["answer shown"] = f"answer {prediction} is not in the last sentence"
