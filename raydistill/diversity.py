@@ -21,28 +21,27 @@ Grams = frozenset[tuple[str, ...]]
 def grams(text: str) -> Grams:
     """The word trigrams of `text`, without case and punctuation; shorter texts are one gram."""
     words = re.findall(r"\w+", text.casefold())
-    return frozenset(tuple(words[i : i + N]) for i in range(max(1, len(words) - N + 1)))
+    return frozenset(zip(*(words[i:] for i in range(N)), strict=False)) or frozenset([tuple(words)])
 
 
 def similarity(a: Grams, b: Grams) -> float:
     """Jaccard similarity, 0 … 1."""
-    return len(a & b) / len(a | b)
+    both = len(a & b)
+    return both / (len(a) + len(b) - both)
 
 
-def near_duplicate_share(texts: Sequence[str]) -> float:
-    """Share of `texts` that are near-duplicates (similarity ≥ NEAR) of an earlier kept one: 1 - distinct / all."""
-    distinct: list[Grams] = []
-    for text in texts:
-        g = grams(text)
-        if all(similarity(g, other) < NEAR for other in distinct):
-            distinct.append(g)
-    return 1 - len(distinct) / len(texts) if texts else 0.0
-
-
-def mean_similarity(texts: Sequence[str]) -> float:
-    """Mean similarity over all pairs; 0 for fewer than two texts."""
-    pairs = list(combinations([grams(t) for t in texts], 2))
-    return sum(similarity(a, b) for a, b in pairs) / len(pairs) if pairs else 0.0
+def likeness(texts: Sequence[str]) -> tuple[float, float]:
+    """How alike `texts` are, 0 … 1: the share that are near-duplicates (similarity ≥ NEAR) of an earlier kept one
+    (1 - distinct / all), and the mean similarity over all pairs; both 0 for fewer than two texts."""
+    sets = [grams(text) for text in texts]
+    like = {(i, j): similarity(sets[i], sets[j]) for i, j in combinations(range(len(sets)), 2)}
+    if not like:
+        return 0.0, 0.0
+    distinct: list[int] = []
+    for j in range(len(sets)):
+        if all(like[i, j] < NEAR for i in distinct):
+            distinct.append(j)
+    return 1 - len(distinct) / len(sets), sum(like.values()) / len(like)
 
 
 def most_different(texts: Sequence[str], number: int) -> tuple[list[int], dict[int, tuple[int, float]]]:
@@ -83,14 +82,15 @@ def summary(training: pa.Table) -> list[dict[str, Any]]:
         groups = [g for g in groups if len(g) > 1]
         if not groups:
             continue
+        near, mean = (sum(shares) / len(groups) for shares in zip(*map(likeness, groups), strict=True))
         found.append(
             dict(zip(keys[:3], key, strict=True))
             | {
                 "questions": len(groups),
                 "rationales": sum(map(len, groups)),
                 "distinct": sum(len(set(g)) for g in groups),
-                "near_duplicate_share": sum(map(near_duplicate_share, groups)) / len(groups),
-                "mean_similarity": sum(map(mean_similarity, groups)) / len(groups),
+                "near_duplicate_share": near,
+                "mean_similarity": mean,
             }
         )
     return found

@@ -16,9 +16,8 @@ from raydistill.config import CurationSettings
 from raydistill.curate import curate
 from raydistill.diversity import (
     grams,
-    mean_similarity,
+    likeness,
     most_different,
-    near_duplicate_share,
     similarity,
     summary,
 )
@@ -204,9 +203,9 @@ def test_similarity_is_of_word_trigrams() -> None:
     assert similarity(grams("One, two three four"), grams("one two THREE four!")) == 1
     assert similarity(grams("one two three four"), grams("two three four five")) == pytest.approx(1 / 3)
     assert similarity(grams("one"), grams("two")) == 0
-    assert near_duplicate_share([GOOD, GOOD, GOOD + " So.", OTHER]) == 0.5
-    assert mean_similarity([GOOD, GOOD]) == 1
-    assert mean_similarity([GOOD]) == 0
+    assert likeness([GOOD, GOOD, GOOD + " So.", OTHER])[0] == 0.5
+    assert likeness([GOOD, GOOD]) == (0.5, 1)
+    assert likeness([GOOD]) == likeness([]) == (0, 0)
 
 
 def test_the_summary_tells_how_alike_samples_are() -> None:
