@@ -158,7 +158,7 @@ def is_correct(
 def canonical(answer: str, answer_type: AnswerType) -> str:
     """An answer in the form that exemplars and predictions use: "43.0" → "43", "(b)" → "B", "Yes" → "yes".
 
-    An answer that is not of its type comes back stripped and otherwise as it is.
+    Of a text counts the first sentence. An answer that is not of its type comes back stripped and otherwise as it is.
     """
     if answer_type == "text":
         return next(iter(_text(answer, ())), "")
@@ -217,7 +217,7 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 _SENTENCES = re.compile(r"(?<=[.!?])\s+|\n")
-_SENTENCE_END = re.compile(r"[.!?][\"')\]*_`$]*(?=\s+[^\W\d_a-z]|\s*$)|\n")
+_SENTENCE_END = re.compile(r"[.!?][\"'”’)\]*_`$]*(?=\s+[^\W\d_a-z]|\s*$)|\n")
 
 
 def _cut(text: str) -> str:
@@ -386,6 +386,8 @@ def _has_words(text: str, words: str) -> bool:
 
 
 def _yes_no(text: str, choices: Sequence[str]) -> list[str]:
+    """The first of the words, since "Yes, it is no longer …" is a yes; "either yes or no" is neither."""
+    text = re.sub(r"\b(?:yes ?(?:or|/) ?no|no ?(?:or|/) ?yes)\b", "", text, flags=re.IGNORECASE)
     found = re.search(r"\b(yes|no)\b", text, re.IGNORECASE)
     return [found[1].lower()] if found else []
 
@@ -401,9 +403,21 @@ def _letter_word(text: str, choices: Sequence[str]) -> list[str]:
     return [word for word in words if word][:1]
 
 
+_ABBREVIATED = re.compile(
+    r"\b(?:\w|mrs?|ms|dr|st|mt|ft|jr|sr|vs|prof|gen|col|sgt|rev|capt|gov|sen|rep|hon|inc|ltd|co|corp|bros|vol)\.$", re.I
+)
+
+
 def _text(text: str, choices: Sequence[str]) -> list[str]:
-    lines = [" ".join(line.split()).strip(" .:;,!?\"'“”‘’") for line in text.splitlines()]
-    return [line for line in lines if line][:1]
+    """The first sentence with words: "Paris. It is the capital." answers Paris, "St. Louis." answers St. Louis."""
+    for line in text.splitlines():
+        line = " ".join(line.split())
+        ends = (
+            m.end() for m in _SENTENCE_END.finditer(line) if not _ABBREVIATED.search(line, max(0, m.end() - 8), m.end())
+        )
+        if sentence := line[: next(ends, len(line))].strip(" .:;,!?\"'“”‘’"):
+            return [sentence]
+    return []
 
 
 def _distinct(values: Iterable[str], key: Callable[[str], object] = str) -> list[str]:

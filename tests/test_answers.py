@@ -22,6 +22,7 @@ INTEGER = {"answer_type": "number", "task": "multiarith"}
 TRACKING = {"answer_type": "letter", "task": "tracking_shuffled_objects", "choices": BALLS}
 DATE = {"answer_type": "letter", "task": "date_understanding", "choices": DATES}
 COIN = {"answer_type": "yes_no", "task": "coin_flip"}
+TEXT = {"answer_type": "text"}
 LETTERS = {"answer_type": "letters", "task": "last_letter_concatenation"}
 
 
@@ -96,6 +97,16 @@ def test_what_breaks_in_the_published_rules(
         ("(F) 05/08/2020", DATE, "E"),
         ("the coin is no longer heads up", COIN, "no"),
         ("nothing is known", COIN, None),
+        ("It may be either yes or no", COIN, None),
+        ("yes/no: no", COIN, "no"),
+        ("Yes, no doubt.", COIN, "yes"),
+        ("Paris. It is the capital of France.", TEXT, "Paris"),
+        ("“Paris.” It is so.", TEXT, "Paris"),
+        (" The answer is **Paris**. It has many bridges.", TEXT, "Paris"),
+        ("St. Louis. It lies on a river.", TEXT, "St. Louis"),
+        ("J. K. Rowling", TEXT, "J. K. Rowling"),
+        ("3.5 km. That is far.", TEXT, "3.5 km"),
+        ("...\nParis!", TEXT, "Paris"),
         ('The answer is "f n e l".', LETTERS, "fnel"),
         ("été", LETTERS, "été"),
         ("", LETTERS, None),
@@ -225,6 +236,8 @@ def test_canonical() -> None:
         "yaeA",
     )
     assert canonical(" Paris. ", "text") == "Paris"
+    assert is_correct("Paris. It is big.", "Paris", answer_type="text")
+    assert not is_correct("Paris, Texas", "Paris", answer_type="text")
     assert canonical("...", "text") == ""
 
 
