@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 
 from raydistill.config import ExemplarSettings
 from raydistill.errors import SettingsError, UserError
+from raydistill.exemplars.cluster import cluster
 from raydistill.exemplars.embed import embed, matrix
 from raydistill.store import Store
 from raydistill.tables import EMBEDDINGS, QUESTIONS
+from raydistill.weights import minilm_folder
 
 TEXTS = [
     *(f"Tom has {i} apples and eats {i // 2}. How many apples are left?" for i in range(70)),
@@ -36,8 +39,6 @@ def embedded(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 def test_embeddings_are_those_of_the_encoder_in_row_order(embedded: tuple[pa.Table, Store]) -> None:
     from sentence_transformers import SentenceTransformer
-
-    from raydistill.weights import minilm_folder
 
     found = embedded[0]
     assert found.schema.equals(EMBEDDINGS)
@@ -100,3 +101,26 @@ def test_an_actor_that_fits_nowhere_is_refused_rather_than_waited_for(local_ray:
         embed(asked(TEXTS[:2]), ExemplarSettings(encoder_cpus=64), None)
     with pytest.raises(SettingsError, match=r"exemplars\.encoder_gpus is 1, but Ray has 0 GPUs"):
         embed(asked(TEXTS[:2]), ExemplarSettings(encoder_gpus=1), None)
+
+
+def test_a_restart_after_half_of_the_questions_changes_no_cluster(
+    embedded: tuple[pa.Table, Store], tmp_path: Path
+) -> None:
+    store = Store(str(tmp_path))
+    embed(asked(TEXTS[::2]), ExemplarSettings(), store)  # what a killed run had kept: in other batches
+    again = embed(asked(TEXTS), ExemplarSettings(), store)
+    whole, half = (cluster(matrix(table), 8, seed=192, n_init=10) for table in (embedded[0], again))
+    np.testing.assert_array_equal(half.labels, whole.labels)
+    np.testing.assert_allclose(half.distances, whole.distances, atol=1e-5)
+
+
+def test_another_encoder_has_embeddings_of_its_own(embedded: tuple[pa.Table, Store], tmp_path: Path) -> None:
+    other = tmp_path / "encoder"
+    shutil.copytree(minilm_folder(), other, copy_function=os.symlink)
+    (other / "README.md").unlink(missing_ok=True)
+    (other / "README.md").write_text("other weights, for all that the cache knows")
+    worked: list[int] = []
+    embed(asked(TEXTS[:2]), ExemplarSettings(encoder=str(other)), embedded[1], worked.append)
+    assert worked == [2]
+    embed(asked(TEXTS[:2]), ExemplarSettings(encoder=str(other)), embedded[1], worked.append)
+    assert worked == [2]
