@@ -293,40 +293,42 @@ def test_preflight_names_what_is_wrong_before_any_call(
     assert server.stats()["answered"] == 0
 
 
-def test_a_chat_model_that_refuses_parameters_is_found_out_before_the_run(
-    server: simulated.Teacher, tmp_path: Path
-) -> None:
+def test_before_a_batch_a_probe_finds_what_the_model_refuses(server: simulated.Teacher, tmp_path: Path) -> None:
     chat = settings_for(server, tmp_path, endpoint="chat").teacher
     with open_endpoint(chat) as endpoint:
-        assert endpoint.refuses == frozenset()
-    assert server.stats()["requests"] == 1
+        assert (endpoint.refuses, server.stats()["requests"]) == (set(), 0)  # a listed model is not asked
+    batch = chat.model_copy(update={"transport": "batch"})
     server.script([{"refuses": ["max_tokens", "temperature", "stop", "seed"], "text": "x"}])
-    with open_endpoint(chat) as endpoint:
+    with open_endpoint(batch) as endpoint:
         assert endpoint.refuses == {"max_tokens", "temperature=0", "temperature=0.7", "stop", "seed"}
         asked = endpoint.request("chat", "Q", 8, 0.7, ("\nQ:",))
         assert {*asked.body([0])} == {"model", "messages", "max_completion_tokens"}
     server.script([{"refuses": ["max_tokens", "max_completion_tokens"]}])
-    with pytest.raises(TeacherError, match="no limit could be set"), open_endpoint(chat):
+    with pytest.raises(TeacherError, match="no limit could be set"), open_endpoint(batch):
         raise AssertionError("opened")
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_a_parameter_that_the_first_call_finds_refused_is_left_out(server: simulated.Teacher, tmp_path: Path) -> None:
-    server.script([{"refuses": ["seed"], "text": " 5"}])
-    settings = settings_for(server, tmp_path, in_flight=4)
-    samples = run("zero_shot", asks(30), settings)
-    assert [row["error"] for row in samples.to_pylist()] == [""] * 30
-    stats = server.stats()
-    assert (stats["answered"], total(Store(settings.run_path))["calls"]) == (60, 60)
-    assert stats["errors"] <= 8  # those in flight when the first was refused
-    sent = [
-        json.loads(text)
-        for table in compaction.scan(stage.journal_folder(settings), ["request"])
-        for text in table[0].to_pylist()
+def test_parameters_that_the_first_call_finds_refused_are_left_out(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"refuses": ["max_tokens", "temperature", "seed", "stop"], "text": " It is 5."}])
+    settings = settings_for(server, tmp_path, in_flight=4, endpoint="chat")
+    with open_endpoint(settings.teacher) as endpoint:
+        store, progress = Store(settings.run_path), Progress(io.StringIO())
+        samples = stage.ask("zero_shot", asks(30), settings, endpoint, store, progress)
+        assert [row["error"] for row in samples.to_pylist()] == [""] * 30
+        refused = server.stats()["errors"]
+        assert refused <= 8 + 5  # those in flight when the first came back, and the probe's
+        assert endpoint.refuses == {"max_tokens", "temperature=0", "temperature=0.7", "seed", "stop"}
+        stage.ask("few_shot", asks(10, degree=2), settings, endpoint, store, progress)
+        assert server.stats()["errors"] == refused  # the next stage knows
+    bought = total(store)["calls"] - total(store)["reused"]
+    assert server.stats()["answered"] == bought + 2  # the probes for both temperatures
+    texts = [
+        text for table in compaction.scan(stage.journal_folder(settings), ["request"]) for text in table[0].to_pylist()
     ]
-    assert {request["seed"] for request in sent} == {None}
-    assert run("zero_shot", asks(30), settings).equals(samples)
-    assert server.stats()["answered"] == 60
+    sent = [json.loads(text) for text in texts if text]
+    assert {(request["seed"], request["temperature"]) for request in sent} == {(None, None)}
+    assert not any("max_tokens" in request for request in sent)
 
 
 def test_estimate_agrees_with_what_a_run_takes(server: simulated.Teacher, tmp_path: Path, local_ray: None) -> None:

@@ -307,7 +307,7 @@ class _Batches:
                     self.collector.takes_n = False
                 elif what := w.request.sent(error.parameter):
                     if what not in self.endpoint.refuses:
-                        self.endpoint = self.endpoint.refusing(what)
+                        self.endpoint.note_refusal(what)
                 elif not error.worth_another or attempts >= self.settings.max_attempts:
                     error.attempts, error.key = attempts, w.keys[0]
                     rest = CallError(error.kind, error.message)

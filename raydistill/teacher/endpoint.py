@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,6 +33,7 @@ class Endpoint:
     """Where the teacher answers. `identity` stands for it in journal keys; `key` prints masked.
 
     `refuses` names parameters that the model does not take: max_tokens (under this name), stop, seed, temperature=0 …
+    It grows where a stage finds out more, so that the next stage knows.
     """
 
     base_url: str
@@ -41,7 +42,7 @@ class Endpoint:
     identity: str
     key: SecretStr
     seed: int | None
-    refuses: frozenset[str] = frozenset()
+    refuses: set[str] = field(default_factory=set)
 
     def request(
         self, api: str, prompt: str, max_tokens: int, temperature: float, stop: tuple[str, ...] = ()
@@ -60,14 +61,14 @@ class Endpoint:
             NEWER_LIMIT if "max_tokens" in no else "max_tokens",
         )
 
-    def refusing(self, what: str) -> Endpoint:
-        """This endpoint, now known to refuse `what`; TeacherError where no request is left that could be sent."""
+    def note_refusal(self, what: str) -> None:
+        """The model refuses `what`; TeacherError where no request is left that could be sent."""
         if what == NEWER_LIMIT or what in self.refuses:
             raise TeacherError(
                 f"{self.label} takes neither max_tokens nor {NEWER_LIMIT}: no limit could be set to what a call costs.",
                 "Use another model or endpoint (--teacher.model, --teacher.endpoint).",
             )
-        return replace(self, refuses=self.refuses | {what})
+        self.refuses.add(what)
 
 
 @contextmanager
@@ -103,36 +104,58 @@ def open_endpoint(settings: TeacherSettings) -> Iterator[Endpoint]:
         base_url = settings.base_url.rstrip("/")
         label = f"{settings.model} at {base_url}"
         endpoint = Endpoint(base_url, settings.model, label, base_url, _key(settings), settings.seed)
-        yield preflight(endpoint, settings)
+        preflight(endpoint, settings)
+        yield endpoint
 
 
-def preflight(endpoint: Endpoint, settings: TeacherSettings) -> Endpoint:
+def preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
     """Ask the endpoint for its models, and, where that does not settle whether requests will pass, for a few tokens.
 
-    A listed model of the completions endpoint takes all parameters but for rare ones, which the first call finds out;
-    chat models often refuse some, and a batch that is refused costs a day.
-
-    Returns:
-        The endpoint with what it refuses.
+    A listed model is not asked for any: those are in no ledger, and what it may refuse the first call finds out, which
+    costs nothing. Only a batch that is refused costs a day.
 
     Raises:
         TeacherError: within seconds, naming the setting that is wrong.
     """
-    return asyncio.run(_preflight(endpoint, settings))
+    asyncio.run(_preflight(endpoint, settings))
 
 
-async def _preflight(endpoint: Endpoint, settings: TeacherSettings) -> Endpoint:
-    client = Client(endpoint.base_url, endpoint.key.get_secret_value(), min(PREFLIGHT_S, settings.timeout_s))
+def learn(endpoint: Endpoint, refused: str, settings: TeacherSettings) -> None:
+    """Note what a call found refused, and find out what else is: models that refuse one parameter refuse several.
+
+    Raises:
+        TeacherError: no request is left that could be sent.
+    """
+    endpoint.note_refusal(refused)
+
+    async def probe() -> None:
+        client = _client(endpoint, settings)
+        try:
+            await _probe(endpoint, settings, client)
+        except CallError:
+            pass  # the stage's calls will tell
+        finally:
+            await client.close()
+
+    asyncio.run(probe())
+
+
+def _client(endpoint: Endpoint, settings: TeacherSettings) -> Client:
+    return Client(endpoint.base_url, endpoint.key.get_secret_value(), min(PREFLIGHT_S, settings.timeout_s))
+
+
+async def _preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
+    client = _client(endpoint, settings)
     try:
         models = await client.models()
         listed = models is not None and endpoint.model in models
-        if listed and settings.endpoint == "completions" and settings.transport == "online":
-            return endpoint
+        if listed and settings.transport == "online":
+            return
         try:
-            return await _probed(endpoint, settings, client)
+            await _probe(endpoint, settings, client)
         except CallError as error:
             if error.kind in ("rate_limit", "transient") and models is not None:
-                return endpoint  # it answers; the retries of the stage deal with the rest
+                return  # it answers; the retries of the stage deal with the rest
             near = difflib.get_close_matches(endpoint.model, models or [], 3, 0.3) or (models or [])[:5]
             if models is not None and not listed and ("HTTP 404" in error.message or "model" in error.message.lower()):
                 known = f" It offers: {', '.join(near)}." if near else ""
@@ -148,8 +171,8 @@ async def _preflight(endpoint: Endpoint, settings: TeacherSettings) -> Endpoint:
         await client.close()
 
 
-async def _probed(endpoint: Endpoint, settings: TeacherSettings, client: Client) -> Endpoint:
-    """The endpoint with what it refuses of a stage's parameters."""
+async def _probe(endpoint: Endpoint, settings: TeacherSettings, client: Client) -> None:
+    """Note what the model refuses of a stage's parameters; CallError where it refuses everything."""
     for temperature in (0.0, settings.diverse_temperature):
         accepted = False
         while not accepted:
@@ -159,14 +182,13 @@ async def _probed(endpoint: Endpoint, settings: TeacherSettings, client: Client)
                 accepted = True
             except CallError as error:
                 if what := request.sent(error.parameter):
-                    endpoint = endpoint.refusing(what)
+                    endpoint.note_refusal(what)
                 elif STARVED in error.message:  # a model that thinks first
                     accepted = True
                 else:
                     raise
         if temperature_name(0.0) not in endpoint.refuses:
             break  # it takes 0, and so will it others
-    return endpoint
 
 
 def _explained(error: CallError, endpoint: Endpoint, settings: TeacherSettings) -> TeacherError:

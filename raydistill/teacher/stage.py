@@ -28,7 +28,7 @@ from raydistill.teacher import compaction, journal, pricing
 from raydistill.teacher import ledger as ledgers
 from raydistill.teacher.caller import About, Caller
 from raydistill.teacher.client import Client
-from raydistill.teacher.endpoint import Endpoint
+from raydistill.teacher.endpoint import Endpoint, learn
 from raydistill.teacher.governor import Governor, Limits, Permits
 from raydistill.teacher.reasoning import dialogue
 
@@ -94,7 +94,7 @@ def ask(
                 else:
                     table = _ask_online(stage, asks, settings, endpoint, limits, session, shown)
             except _Refused as refused:  # what was not asked without the parameter is asked so now
-                endpoint = endpoint.refusing(refused.args[0])
+                learn(endpoint, refused.args[0], teacher)
         table = table.sort_by([(name, "ascending") for name in _ORDER])
         samples = table.select(SAMPLES.names)
         book = ledgers.ledger(stage, samples, table["ledger"].to_pylist())
@@ -107,7 +107,7 @@ def ask(
 
 
 class _Refused(Exception):
-    """The model refuses a parameter (`Endpoint.refuses` has its name) that the preflight could not know of."""
+    """The model refuses a parameter: its name as `Endpoint.refuses` has it."""
 
 
 def _ask_online(
@@ -388,7 +388,7 @@ def _check_failures(stage: str, samples: pa.Table, asked: int, teacher: TeacherS
     )
 
 
-def _sentence(book: pa.Table, samples: pa.Table, refused: frozenset[str]) -> str:
+def _sentence(book: pa.Table, samples: pa.Table, refused: set[str]) -> str:
     sums = {name: sum(v or 0 for v in book[name].to_pylist()) for name in ("calls", "reused", "attempts", "usd")}
     tokens = sum(sum(book[name].to_pylist()) for name in ("prompt_tokens", "completion_tokens"))
     second = sum(by == "second_call" for by in samples["answered_by"].to_pylist())
