@@ -6,12 +6,10 @@ endpoint are opened by the first stage that needs them, the endpoint first: a wr
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +20,7 @@ from pydantic import BaseModel
 from raydistill import __version__, asks, cache, cluster, curate, judging, tasks
 from raydistill.config import Settings
 from raydistill.progress import Progress
-from raydistill.store import Store, content_hash, fingerprint
+from raydistill.store import Store, content_hash, fingerprint, identity
 from raydistill.students import hub
 from raydistill.tables import EMBEDDINGS, EXEMPLARS, SAMPLES
 from raydistill.teacher import ledger, pricing
@@ -61,9 +59,17 @@ def run(settings: Settings, progress: Progress | None = None) -> str:
 def _stages(run: _Run) -> str:
     settings = run.settings
     methods, degrees = settings.students.methods, settings.students.degrees
-    answers = settings.teacher.model_dump(mode="json", exclude=_HOW_TEACHER)
-    learning = settings.students.model_dump(mode="json", exclude=_HOW_STUDENTS)
-    choosing = [settings.exemplars.model_dump(mode="json", exclude=_HOW_EXEMPLARS), _file_hash(settings.exemplars.file)]
+    # What files a setting names hold counts too: one replaced in place is another.
+    gguf = settings.teacher.local.gguf if settings.teacher.kind == "local" else None
+    answers = [settings.teacher.model_dump(mode="json", exclude=_HOW_TEACHER), identity(gguf or "")]
+    learning = [
+        settings.students.model_dump(mode="json", exclude=_HOW_STUDENTS),
+        *map(identity, settings.students.models),
+    ]
+    choosing = [
+        settings.exemplars.model_dump(mode="json", exclude=_HOW_EXEMPLARS),
+        identity(settings.exemplars.file or ""),
+    ]
     zero_shot = few_shot = SAMPLES.empty_table()
     exemplars = EXEMPLARS.empty_table()
 
@@ -123,7 +129,7 @@ class _Run:
 
     def stage(self, name: str, inputs: list[Any], make: Callable[[], pa.Table]) -> pa.Table:
         """Table `name`: read where it is complete and current, else made and written."""
-        key = fingerprint(name, __version__, [_identity(i) for i in inputs])
+        key = fingerprint(name, __version__, [_keyed(i) for i in inputs])
         if self.store.is_current(name, key):
             table = self.store.read(name)
             self.progress.skipped(name, table.num_rows)
@@ -201,14 +207,7 @@ class _Run:
         return path
 
 
-def _file_hash(path: str | None) -> str:
-    """SHA-256 of a file that settings name; "" without one (a missing file is its stage's error to tell)."""
-    if not path or not Path(path).is_file():
-        return ""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def _identity(part: Any) -> Any:
+def _keyed(part: Any) -> Any:
     if isinstance(part, pa.Table):
         return content_hash(part)
     return part.model_dump(mode="json") if isinstance(part, BaseModel) else part

@@ -48,6 +48,27 @@ def content_hash(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
+def identity(name: str) -> str:
+    """What stands for a file or a folder's files: their content's hash; of what is neither, the name."""
+    place = Path(name).expanduser()
+    files = sorted(p for p in place.iterdir() if p.is_file()) if name and place.is_dir() else [place]
+    if not name or not all(p.is_file() for p in files):
+        return name
+    return _files_hash(tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files))
+
+
+@functools.lru_cache(maxsize=256)
+def _files_hash(files: tuple[tuple[str, int, int], ...]) -> str:
+    """SHA-256 (hex) of files given as (path, size, time changed): read once while they stay as they are."""
+    digest = hashlib.sha256()
+    for path, size, _ in files:
+        digest.update(f"{Path(path).name} {size}\n".encode())
+        with open(path, "rb") as stream:
+            while chunk := stream.read(1 << 22):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
 class Store:
     """One run's directory, on a local path or any `pyarrow.fs` URI; `read_only` where it is only looked at."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,6 +153,21 @@ def test_changed_settings_run_again_what_depends_on_them_alone(done, monkeypatch
     after = finished(store)
     changed = {name for name in after if after[name] != before.get(name)}
     assert changed == {"students", "predictions", "results"} or changed == {"predictions", "results"}
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_student_replaced_in_place_is_trained_and_judged_anew(tmp_path, tiny_gpt2):
+    model = Path(shutil.copytree(tiny_gpt2, tmp_path / "model"))
+    settings = tiny(tmp_path / "run", model, students={"methods": ["vanilla"], "untrained": False})
+    store = Store(settings.run_path)
+    trials = []
+    for _ in range(2):
+        pipeline.run(settings)
+        trials.append(set(store.read("students")["trial"].to_pylist()))
+        assert set(store.read("predictions")["trial"].to_pylist()) == trials[-1]
+        weights = model / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-4] + bytes(4))  # one number becomes 0
+    assert not trials[0] & trials[1]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raydistill.errors import UserError
-from raydistill.store import Store, content_hash, fingerprint
+from raydistill.store import Store, content_hash, fingerprint, identity
 
 TABLE = pa.table({"a": [1, 2, 3], "b": ["x", None, "z"]})
 
@@ -119,3 +119,17 @@ def test_storage_without_room_is_named_and_what_was_finished_stays(tmp_path):
     assert "same command again" in table
     sizes = [path.stat().st_size for path in Path(run).rglob("*") if path.is_file()]
     assert sum(sizes) < 10_000  # no torso takes up the room
+
+
+def test_a_file_or_folder_is_known_by_what_it_holds(tmp_path):
+    weights = tmp_path / "model.gguf"
+    weights.write_bytes(b"one")
+    as_file, as_folder = identity(str(weights)), identity(str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "model.gguf").write_bytes(b"one")
+    assert identity(str(tmp_path / "elsewhere")) == as_folder
+    weights.write_bytes(b"two")
+    assert identity(str(weights)) != as_file
+    assert identity(str(tmp_path)) != as_folder
+    for name in ("", "google/flan-t5-small", str(tmp_path / "nothing.gguf")):
+        assert identity(name) == name

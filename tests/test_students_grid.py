@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +30,7 @@ from raydistill.config import Settings
 from raydistill.errors import SettingsError
 from raydistill.progress import Progress
 from raydistill.store import Store
-from raydistill.students import grid, predict
+from raydistill.students import folders, grid, predict
 from raydistill.tables import PREDICTIONS, QUESTIONS, STUDENTS, TRAINING
 
 NAMES = ["Anna", "Ben", "Cleo", "Dan", "Eve", "Finn"]
@@ -206,11 +210,22 @@ def test_trials_fail_alone_and_say_why(tmp_path, tiny_gpt2):
     assert [r["error"] for r in rows] == ["", ""]
 
 
-def test_a_loss_that_is_no_number_is_named(tmp_path, tiny_gpt2):
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "The loss became nan at step 2"),
+        ({"max_steps": 1, "validation_share": 0.25}, "The loss on validation questions became nan in epoch 1"),
+        ({"max_steps": 1}, "The weights are no numbers after the last step"),
+    ],
+)
+def test_a_loss_that_is_no_number_is_named(tmp_path, tiny_gpt2, more, said):
+    """Whenever it happens; a decay of 1e40 leaves no finite weight after one step."""
     questions, training = tables(methods=("vanilla",))
-    config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], learning_rate=1e30, seeds=[0, 1])
-    rows, _ = train(config, questions, training)
-    assert all("loss" in r["error"] and "students.learning_rate" in r["error"] for r in rows)
+    config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], learning_rate=1e30, weight_decay=1e10, **more)
+    (row,), _ = train(config, questions, training)
+    assert said in row["error"]
+    assert "students.learning_rate" in row["error"]
+    assert not list(Path(tmp_path, "students").glob("*/model"))
 
 
 def test_rows_longer_than_the_model_are_named(tmp_path, tiny_gpt2):
@@ -242,6 +257,129 @@ def test_the_epoch_is_chosen_by_validation_or_by_test(tmp_path, tiny_t5):
     predictions, _ = answer(settings(tmp_path, tiny_t5, **common), questions, rows)
     best = max(e["test_accuracy"] for e in rows[0]["epochs"])
     assert pc.mean(predictions["correct"].cast(pa.float64())).as_py() == pytest.approx(best)
+
+
+def test_an_epoch_cannot_be_chosen_by_questions_that_are_not_there(tmp_path, tiny_gpt2):
+    """A task of one train question has none to keep out, and one without test questions none to judge by."""
+    questions, training = tables(tasks=("coin_flip", "last_letter_concatenation"), methods=("vanilla",))
+    few = pc.or_(pc.equal(questions["task"], "coin_flip"), pc.equal(questions["source_row"], 0))
+    training = training.filter(pc.is_in(training["question_id"], questions.filter(few)["question_id"]))
+    ways = [
+        ({"select": "validation", "validation_share": 0.25}, "students.validation_share"),
+        ({"select": "best_on_test", "evaluate_every_epoch": True}, "select last"),
+    ]
+    for chosen, setting in ways:
+        config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], max_steps=1, **chosen)
+        well, badly = train(config, questions.filter(few), training)[0]
+        assert well["error"] == ""
+        assert f"students.select {chosen['select']} has no questions of last_letter_concatenation" in badly["error"]
+        assert setting in badly["error"]
+
+
+def test_validation_is_the_same_for_methods_whatever_the_teacher_got_right(tmp_path, tiny_gpt2):
+    """Drawn from all train questions: those without a kept text count, and none of them is trained on."""
+    questions, training = tables()
+    kept = [
+        m == "vanilla" or int(i[-2:]) % 2 == 0
+        for m, i in zip(*(training[n].to_pylist() for n in ("method", "question_id")), strict=True)
+    ]
+    training = training.set_column(training.column_names.index("kept"), "kept", pa.array(kept))
+    config = settings(tmp_path, tiny_gpt2, validation_share=0.25, select="validation", seeds=[0, 1, 2])
+    trials, _ = grid.plan(questions, training, config, Store(config.run_path))
+    assert len(trials) == 6
+    drawn = {(t.method, t.seed): set(t.validation["question_id"].to_pylist()) for t in trials}
+    assert all(drawn["vanilla", seed] == drawn["new_fine_tune_cot", seed] for seed in (0, 1, 2))
+    assert len({frozenset(ids) for ids in drawn.values()}) > 1
+    odd = {i for ids in drawn.values() for i in ids if int(i[-2:]) % 2}
+    assert odd, "no question that the teacher got wrong is among them"
+    for trial in trials:
+        assert trial.validation.num_rows == 4
+        ids = {n: set(getattr(trial, n)["question_id"].to_pylist()) for n in ("rows", "held_out", "validation")}
+        assert ids["held_out"] <= ids["validation"]
+        assert not ids["rows"] & ids["validation"]
+
+
+def test_a_model_replaced_in_place_is_another_student(tmp_path, tiny_gpt2):
+    questions, training = tables(methods=("vanilla",))
+    model = Path(shutil.copytree(tiny_gpt2, tmp_path / "model"))
+    config = settings(tmp_path / "run", model, methods=["vanilla"], max_steps=1, untrained=True)
+    first, _ = train(config, questions, training)
+    weights = model / "model.safetensors"
+    size = weights.stat().st_size
+    torch.manual_seed(1)
+    AutoModelForCausalLM.from_config(AutoModelForCausalLM.from_pretrained(model).config).save_pretrained(model)
+    assert weights.stat().st_size == size
+    second, shown = train(config, questions, training)
+    assert "1 trained" in shown
+    assert not {r["trial"] for r in first} & {r["trial"] for r in second}
+    shutil.copytree(model, tmp_path / "elsewhere")  # a place is not what a student is
+    third, _ = train(
+        settings(tmp_path / "run", tmp_path / "elsewhere", methods=["vanilla"], max_steps=1), questions, training
+    )
+    assert {r["trial"] for r in third} < {r["trial"] for r in second}
+
+
+def test_a_student_that_cannot_be_opened_answers_nothing_and_the_others_go_on(tmp_path, tiny_gpt2, tiny_t5):
+    questions, training = tables(methods=("vanilla",))
+    config = settings(tmp_path, tiny_gpt2, tiny_t5, methods=["vanilla"], max_steps=1)
+    rows, _ = train(config, questions, training)
+    Path(rows[0]["checkpoint"], "model.safetensors").unlink()
+    predictions, _ = answer(config, questions, rows)
+    assert set(predictions["trial"].to_pylist()) == {rows[1]["trial"]}
+    assert predictions.num_rows == 8
+
+
+def test_a_folder_behind_a_uri_is_fetched_once_by_all_who_want_it(tmp_path, tiny_gpt2, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    start = threading.Barrier(8)
+
+    def fetch(_: int) -> str:
+        start.wait()
+        return folders.fetch(tiny_gpt2.as_uri())
+
+    with ThreadPoolExecutor(8) as pool:
+        (place,) = set(pool.map(fetch, range(8)))
+    assert {p.name: p.read_bytes() for p in Path(place).iterdir()} == {
+        p.name: p.read_bytes() for p in tiny_gpt2.iterdir()
+    }
+    assert list(Path(place).parent.iterdir()) == [Path(place)]
+
+
+def scalars(folder: Path) -> dict[str, list[float]]:
+    """What TensorBoard would draw: event files are records of length, check, event, check."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    drawn: dict[str, list[float]] = {}
+    for file in folder.glob("events.out.tfevents.*"):
+        data = file.read_bytes()
+        while data:
+            (size,) = struct.unpack("<Q", data[:8])
+            for value in Event.FromString(data[12 : 12 + size]).summary.value:
+                drawn.setdefault(value.tag, []).append(value.simple_value)
+            data = data[16 + size :]
+    return drawn
+
+
+def test_tensorboard_gets_the_curves_of_each_trial(tmp_path, tiny_gpt2):
+    questions, training = tables(methods=("vanilla",))
+    common = {"methods": ["vanilla"], "validation_share": 0.25, "select": "validation", "seeds": [0, 1]}
+    rows, _ = train(settings(tmp_path, tiny_gpt2, **common, trackers=["tensorboard"]), questions, training)
+    for row in rows:
+        drawn = scalars(Path(row["checkpoint"]).with_name("tensorboard"))
+        for tag, name in (("eval/loss", "validation_loss"), ("train/validation_accuracy", "validation_accuracy")):
+            assert drawn[tag] == pytest.approx([e[name] for e in row["epochs"]], rel=1e-5)
+        assert len(drawn["train/loss"]) == row["steps"]
+
+
+def test_a_tracker_that_is_not_installed_is_named_before_anything_is_trained(tmp_path, tiny_gpt2, monkeypatch):
+    questions, training = tables(methods=("vanilla",))
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: (name != "mlflow" and found(name, *more)) or None
+    )
+    with pytest.raises(SettingsError, match=r"students\.trackers mlflow.*\n.*pip install mlflow"):
+        train(settings(tmp_path, tiny_gpt2, trackers=["mlflow"]), questions, training)
+    assert not Path(tmp_path, "students").exists()
 
 
 KILLED = """

@@ -29,7 +29,12 @@ def fetch(location: str) -> str:
         fs, root = pafs.FileSystem.from_uri(location)
         part = Path(tempfile.mkdtemp(dir=_made(local.parent)))
         pafs.copy_files(root, str(part), source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem())
-        part.rename(local)
+        try:
+            part.rename(local)
+        except OSError:  # another process was first
+            shutil.rmtree(part)
+            if not local.is_dir():
+                raise
     return str(local)
 
 

@@ -7,6 +7,7 @@ is built from what the trials wrote, not from what Tune remembers.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import traceback
@@ -22,8 +23,8 @@ import pyarrow.fs as pafs
 from raydistill.config import UNTRAINED, Settings, StudentSettings
 from raydistill.errors import SettingsError, UserError
 from raydistill.progress import Progress, Stage
-from raydistill.store import Store, content_hash, fingerprint
-from raydistill.students.models import check, identity, locate
+from raydistill.store import Store, content_hash, fingerprint, identity
+from raydistill.students.models import check, locate
 from raydistill.tables import STUDENTS
 
 if TYPE_CHECKING:
@@ -42,13 +43,11 @@ def train(questions: pa.Table, training: pa.Table, settings: Settings, store: St
     """Train every trial that is not finished; returns STUDENTS, failed trials as rows with `error`.
 
     Raises:
-        SettingsError: this machine has too few CPUs or GPUs for one trial.
+        SettingsError: this machine has too few CPUs or GPUs for one trial, or a tracker is not installed.
     """
     trials, rows = plan(questions, training, settings, store)
     unfinished = [t for t in trials if store.read_text(f"{t.folder}/metrics.json") is None]
-    for trial in unfinished:
-        for name in ("error.txt", "traceback.txt"):
-            forget(store, f"{trial.folder}/{name}")
+    forget_failures(unfinished, store)
     with progress.stage("students", total=len(trials), unit="trials") as stage:
         stage.update(len(trials) - len(unfinished))
         if unfinished:
@@ -72,8 +71,16 @@ def train(questions: pa.Table, training: pa.Table, settings: Settings, store: St
 def plan(
     questions: pa.Table, training: pa.Table, settings: Settings, store: Store
 ) -> tuple[list[Trial], list[dict[str, Any]]]:
-    """The trials to train, and the STUDENTS rows that need none: untrained students and what cannot be trained."""
+    """The trials to train, and the STUDENTS rows that need none: untrained students and what cannot be trained.
+
+    Raises:
+        SettingsError: a tracker is not installed.
+    """
     students = settings.students
+    for tracker in students.trackers:
+        # TensorBoard's files are written by tensorboardX, which comes with Ray Tune.
+        if tracker != "tensorboard" and importlib.util.find_spec(tracker) is None:
+            raise SettingsError(f"students.trackers {tracker}: {tracker} is not installed.", f"pip install {tracker}")
     trials: list[Trial] = []
     rows: list[dict[str, Any]] = []
     for name in students.models:
@@ -413,6 +420,13 @@ def _empty_row(trial: str, task: str, method: str, degree: int, student: str, se
 
 def _uri(store: Store, name: str) -> str:
     return f"{store.path}/{name}"
+
+
+def forget_failures(trials: list[Trial], store: Store) -> None:
+    """Before trials are tried again."""
+    for trial in trials:
+        for name in ("error.txt", "traceback.txt"):
+            forget(store, f"{trial.folder}/{name}")
 
 
 def forget(store: Store, name: str) -> None:

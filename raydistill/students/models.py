@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import inspect
 import logging
 from collections.abc import Iterator
@@ -55,27 +53,6 @@ def fetch(location: str) -> str:
 
         return str(weights.smollm2_folder())
     return folders.fetch(location) if "://" in location else location
-
-
-def identity(name: str) -> str:
-    """What stands for the student's weights in a trial's name: the name or, of a folder, its files' content."""
-    folder = Path(name).expanduser()
-    if name == EMBEDDED or not folder.is_dir():
-        return name
-    files = sorted(p for p in folder.iterdir() if p.is_file())
-    return _content(tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files))
-
-
-@functools.lru_cache(maxsize=256)
-def _content(files: tuple[tuple[str, int, int], ...]) -> str:
-    """SHA-256 (hex) of files given as (path, size, time changed): read once while they stay as they are."""
-    digest = hashlib.sha256()
-    for path, size, _ in files:
-        digest.update(f"{Path(path).name} {size}\n".encode())
-        with open(path, "rb") as stream:
-            while chunk := stream.read(1 << 22):
-                digest.update(chunk)
-    return digest.hexdigest()
 
 
 def check(location: str) -> None:
@@ -140,6 +117,21 @@ def _named(location: str) -> Iterator[None]:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def with_lora(student: Student, rank: int) -> Student:
+    """The student with LoRA adapters on all linear layers but the output's, everything else frozen.
+
+    Raises:
+        StudentError: peft is not installed.
+    """
+    try:
+        from peft import LoraConfig, TaskType, get_peft_model
+    except ImportError:
+        raise StudentError("students.lora_rank: peft is not installed.", "pip install 'raydistill[lora]'") from None
+    task = TaskType.SEQ_2_SEQ_LM if student.seq2seq else TaskType.CAUSAL_LM
+    lora = LoraConfig(task_type=task, r=rank, lora_alpha=2 * rank, target_modules="all-linear")
+    return student._replace(model=get_peft_model(student.model, lora))
 
 
 def accepts(model: Any, argument: str) -> bool:

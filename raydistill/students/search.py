@@ -83,6 +83,7 @@ def _search(base: Trial, settings: Settings, store: Store, stage: Stage) -> list
         todo = wanted[len([p for p in known if _outcome(vary(base, p), store)]) :]
     else:
         todo = [p for p in wanted if _outcome(vary(base, p), store) is None]
+    grid.forget_failures([vary(base, p) for p in todo], store)
     stage.update(len(wanted) - len(todo))
     if todo and (settings.local or settings.students.workers == 0):
         if how.algorithm == "optuna":

@@ -27,7 +27,7 @@ from raydistill.config import StudentSettings
 from raydistill.store import Store
 from raydistill.students import judge, sharding, text
 from raydistill.students.folders import publish
-from raydistill.students.models import Student, StudentError, accepts, open_student, use_bf16
+from raydistill.students.models import Student, StudentError, accepts, open_student, use_bf16, with_lora
 
 LOGS = 50  # reports of loss and step in a training
 
@@ -92,8 +92,12 @@ def _fit(
     if gpu:
         torch.set_float32_matmul_precision("high")  # TF32, as in Ho et al. 2023
     settings = trial.settings
-    if store.is_local:
-        os.environ["TENSORBOARD_LOGGING_DIR"] = f"{store.root}/{trial.folder}/tensorboard"
+    judged_on = {"validation": trial.validation, "best_on_test": trial.test}.get(settings.select)
+    if judged_on is not None and not judged_on.num_rows:
+        raise StudentError(
+            f"students.select {settings.select} has no questions of {trial.task} to choose the epoch by.",
+            "Raise students.validation_share, give the task more questions, or choose students.select last.",
+        )
     torch.manual_seed(trial.seed)
     student = _opened(trial)
     samples = encode(trial.rows, student, trial)
@@ -103,6 +107,8 @@ def _fit(
         work = Path(store.root, trial.folder, "work") if in_process and store.is_local else Path(scratch)
         resume = None if in_process else _restore(work)
         resume = resume or (get_last_checkpoint(str(work)) if work.is_dir() else None)
+        curves = f"{trial.folder}/tensorboard"
+        os.environ["TENSORBOARD_LOGGING_DIR"] = f"{store.root}/{curves}" if store.is_local else f"{scratch}/tensorboard"
         report = _Report(trial, student, store, work, None if in_process else _report_to_ray, hear)
         trainer = make_trainer(student, samples, held_out, settings, str(work), trial.seed, trial.label, gpu)
         trainer.add_callback(report)
@@ -114,8 +120,12 @@ def _fit(
         if last is not None and trainer.is_world_process_zero():
             best = work / "best"
             if settings.select == "last" or not best.is_dir():
+                if not all(bool(p.isfinite().all()) for p in last.model.parameters()):
+                    raise _diverged(trial, "The weights are no numbers after the last step")
                 _save(last, best)
             publish(best, store, f"{trial.folder}/model")
+            if not store.is_local and Path(scratch, "tensorboard").is_dir():
+                publish(Path(scratch, "tensorboard"), store, curves)
             metrics = {
                 "epochs": report.history,
                 "steps": trainer.state.global_step,
@@ -135,7 +145,7 @@ def _fit(
 def _opened(trial: Trial) -> Student:
     """The student as its training finds it."""
     student = open_student(trial.location)
-    return _with_lora(student, trial.settings.lora_rank) if trial.settings.lora_rank else student
+    return with_lora(student, trial.settings.lora_rank) if trial.settings.lora_rank else student
 
 
 def encode(rows: pa.Table, student: Student, trial: Trial) -> list[text.Sample]:
@@ -296,11 +306,7 @@ class _Report(TrainerCallback):
         if loss is None:
             return
         if not math.isfinite(loss):  # the mean over workers: every worker stops here
-            raise StudentError(
-                f"The loss of {self.trial.student} on {self.trial.task} ({self.trial.method}) became {loss} "
-                f"at step {state.global_step}.",
-                "Lower students.learning_rate, set students.max_grad_norm (1.0) or students.precision fp32.",
-            )
+            raise _diverged(self.trial, f"The loss became {loss} at step {state.global_step}")
         self.losses.append(loss)
         self._report(state, None)
 
@@ -310,19 +316,17 @@ class _Report(TrainerCallback):
         entry: dict[str, Any] = {"epoch": len(self.history) + 1, "train_loss": loss}
         entry["validation_loss"] = entry["validation_accuracy"] = entry["test_accuracy"] = None
         if trial.held_out.num_rows:
-            entry["validation_loss"] = self.trainer.evaluate()["eval_loss"]
+            entry["validation_loss"] = loss = self.trainer.evaluate()["eval_loss"]
+            if not math.isfinite(loss):
+                raise _diverged(trial, f"The loss on validation questions became {loss} in epoch {entry['epoch']}")
         if trial.test.num_rows or (trial.validation.num_rows and settings.select == "validation"):
             # In the numbers that `predict` will use; training goes on with the original.
             copied = self._copy(torch.bfloat16 if args.bf16 else torch.float32)
             entry["validation_accuracy"] = self._accuracy(copied, trial.validation)
             entry["test_accuracy"] = self._accuracy(copied, trial.test)
+            self.trainer.log({n: entry[n] for n in ("validation_accuracy", "test_accuracy") if entry[n] is not None})
         self.losses = []
         key = {"validation": "validation_accuracy", "best_on_test": "test_accuracy"}.get(settings.select)
-        if key and entry[key] is None:
-            raise StudentError(
-                f"students.select {settings.select} has no questions to choose the epoch by.",
-                "Raise students.validation_share, or choose students.select last.",
-            )
         if key and all(entry[key] > e[key] for e in self.history):
             copied = self._copy(torch.float32)
             if args.process_index == 0:
@@ -384,23 +388,19 @@ class _Report(TrainerCallback):
         return right / questions.num_rows
 
 
+def _diverged(trial: Trial, what: str) -> StudentError:
+    return StudentError(
+        f"{what}: {trial.student} on {trial.task} ({trial.method}).",
+        "Lower students.learning_rate, set students.max_grad_norm (1.0) or students.precision fp32.",
+    )
+
+
 def _save(student: Student, folder: Path) -> None:
     """A folder that `from_pretrained` opens; ends the student's training."""
     model = sharding.merged(student.model)
     model.config.use_cache = True
     model.save_pretrained(folder)
     student.tokenizer.save_pretrained(folder)
-
-
-def _with_lora(student: Student, rank: int) -> Student:
-    """The student with LoRA adapters on all linear layers but the output's, everything else frozen."""
-    try:
-        from peft import LoraConfig, TaskType, get_peft_model
-    except ImportError:
-        raise StudentError("students.lora_rank: peft is not installed.", "pip install 'raydistill[lora]'") from None
-    task = TaskType.SEQ_2_SEQ_LM if student.seq2seq else TaskType.CAUSAL_LM
-    lora = LoraConfig(task_type=task, r=rank, lora_alpha=2 * rank, target_modules="all-linear")
-    return student._replace(model=get_peft_model(student.model, lora))
 
 
 def _report_to_ray(metrics: dict[str, Any], checkpoint: Path | None) -> None:
