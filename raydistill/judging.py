@@ -24,7 +24,7 @@ JUDGE_ASKS = pa.schema([*ASKS, ("sample_index", pa.int32())])
 """ASKS about one sample of a question, method and degree: one call each."""
 
 # "No errors were found" is no "no": a verdict stands by itself, at the beginning or at the end.
-_FIRST = re.compile(r"\W*(yes|no)(?=\s*(?:[^\w\s]|\n|$))", re.IGNORECASE)
+_FIRST = re.compile(r"\W*(yes\b(?!\s+or\b)|no(?=\s*(?:[^\w\s]|\n|$)))", re.IGNORECASE)
 _LAST = re.compile(r"(?:^|[^\w\s]|\bis\s)\W*(yes|no)\W*$", re.IGNORECASE)
 
 

@@ -30,10 +30,14 @@ from raydistill.teacher.simulated_puzzles import attempt, recognise
 @pytest.mark.parametrize(
     ("reply", "verdict"),
     [
-        *((text, "yes") for text in (" Yes.", "yes", "\n\n**Yes**", "Yes, it does.", '"Yes"', "Verdict: yes")),
+        *(
+            (text, "yes")
+            for text in (" Yes.", "yes", "\n\n**Yes**", "Yes, it does.", "Yes it does", '"Yes"', "Verdict: yes")
+        ),
         *((text, "no") for text in (" No.", "NO", "No, the second flip is wrong.", "No - see step 2", "No\nStep 2.")),
         ("Every step is valid. Yes.", "yes"),
         ("My verdict is no.", "no"),
+        ("Yes or no? No.", "no"),
         ("Yes.\n\nQ: And now?\nA: No.", "yes"),
         *((t, "unclear") for t in ("", "No errors were found.", "There is no mistake in it.", "Perhaps.", "yesterday")),
     ],
