@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from raydistill.config import UNTRAINED
+from raydistill.report import labels
 
 WAYS = ("last", "validation", "best_on_test")
 _EVERY = "the students were not judged after every epoch (students.evaluate_every_epoch)"
@@ -37,11 +38,17 @@ def chosen(students: pa.Table, results: pa.Table) -> list[dict[str, Any]]:
     """
     reported = {row["trial"]: row["accuracy"] for row in results.to_pylist() if row["split"] == "test"}
     names = ("task", "student", "method", "degree", "seed")
-    return [
+    found = [
         {name: row[name] for name in names} | _ways(row, reported.get(row["trial"]))
         for row in students.to_pylist()
         if row["method"] not in UNTRAINED and not row["error"] and row["epochs"]
     ]
+    tasks, models = (list(dict.fromkeys(row[name] for row in found)) for name in ("task", "student"))
+    order = labels.order
+    return sorted(
+        found,
+        key=lambda r: (order(r["task"], tasks), order(r["student"], models), order(r["method"], labels.METHODS)),
+    )
 
 
 def _ways(trial: dict[str, Any], reported: float | None) -> dict[str, Chosen]:
@@ -49,23 +56,25 @@ def _ways(trial: dict[str, Any], reported: float | None) -> dict[str, Chosen]:
     epochs: list[dict[str, Any]] = trial["epochs"]
     validated = [e for e in epochs if e["validation_accuracy"] is not None]
     tested = [e for e in epochs if e["test_accuracy"] is not None]
+    taken = {  # of equals the first, as in training
+        "last": epochs[-1],
+        "validation": max(validated, key=lambda e: e["validation_accuracy"], default=None),
+        "best_on_test": max(tested, key=lambda e: e["test_accuracy"], default=None),
+    }
+    kept = taken[how.get("select", "last")]
+    nothing_kept_out = (
+        "" if how.get("validation_share") else "no train questions were kept out (students.validation_share)"
+    )
 
-    def at(entry: dict[str, Any], way: str) -> Chosen:
-        if entry["test_accuracy"] is not None:
-            return Chosen(entry["epoch"], entry["test_accuracy"])
-        known = reported if how.get("select", "last") == way else None
-        return Chosen(entry["epoch"], known, "" if known is not None else _EVERY)
+    def chosen(way: str) -> Chosen:
+        entry = taken[way]
+        if entry is None:
+            return Chosen(None, None, (way == "validation" and nothing_kept_out) or _EVERY)
+        # The kept epoch's answers were given once more: their figure is the one that the report shows elsewhere.
+        accuracy = reported if entry is kept and reported is not None else entry["test_accuracy"]
+        return Chosen(entry["epoch"], accuracy, "" if accuracy is not None else _EVERY)
 
-    found = {"last": at(epochs[-1], "last")}
-    if validated:  # the first of equals, as in training
-        found["validation"] = at(max(validated, key=lambda e: e["validation_accuracy"]), "validation")
-    elif how.get("validation_share"):
-        found["validation"] = Chosen(None, None, _EVERY)
-    else:
-        found["validation"] = Chosen(None, None, "no train questions were kept out (students.validation_share)")
-    best = max(tested, key=lambda e: e["test_accuracy"], default=None)
-    found["best_on_test"] = at(best, "best_on_test") if best else Chosen(None, None, _EVERY)
-    return found
+    return {way: chosen(way) for way in WAYS}
 
 
 def over_seeds(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

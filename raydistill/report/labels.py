@@ -37,7 +37,7 @@ VERDICTS = {
     "unjudged": "unjudged (the budget was used up)",
     "failed": "failed",
 }
-CONFIDENCE = {"probability": "its tokens", "votes": "votes"}
+CONFIDENCE = {"probability": "tokens", "votes": "votes"}
 SPLITS = ("train", "test", "test_unseen", "all")
 
 

@@ -133,6 +133,8 @@ def teacher(run: Run) -> Row:
 def training(run: Run) -> Row:
     """Learning curves (trials of two epochs or more) and one row per trial."""
     trials = [r for r in run["students"].to_pylist() if r["method"] not in UNTRAINED or r["error"]]
+    trials.sort(key=lambda r: labels.order(r["method"], labels.METHODS))
+    trials.sort(key=lambda r: (r["task"], r["student"]))
     curves = []
     for task in dict.fromkeys(r["task"] for r in trials):
         charts = []

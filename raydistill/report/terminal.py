@@ -35,7 +35,7 @@ def show(store: Store, settings: Settings, console: Console | None = None) -> No
         _print_epochs(run, console)
     if run.together:
         for task, split in dict.fromkeys((r["task"], r["split"]) for r in run.together):
-            where = f"{labels.task(task)}, {labels.split(split, run.splits)}, what the student is unsure of passed on"
+            where = f"{labels.task(task)}, {labels.split(split, run.splits)}; asked: share passed on to the teacher"
             console.print(Text.assemble(("Student and teacher: ", "bold"), where))
             rows = [r for r in run.together if (r["task"], r["split"]) == (task, split)]
             console.print(Padding(_together(rows, run), (0, 0, 0, 1)))
@@ -131,7 +131,7 @@ def _print_epochs(run: Run, console: Console) -> None:
 
 def _together(rows: list[Row], run: Run) -> Table:
     """Per curve: the student alone, the teacher alone, and both at the chosen threshold."""
-    table = _table("Student", "Trained on", "Sure by", "Student alone", "Teacher alone", "Together", "To the teacher")
+    table = _table("Student", "Trained on", "Sure by", "Student", "Teacher", "Together", "Asked")
     for row in rows:
         trained = labels.method(row["method"], row["degree"], short=True)
         names = run.short_names[row["student"]], trained, labels.CONFIDENCE[row["confidence"]]
