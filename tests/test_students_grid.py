@@ -323,10 +323,21 @@ def test_a_student_that_cannot_be_opened_answers_nothing_and_the_others_go_on(tm
     questions, training = tables(methods=("vanilla",))
     config = settings(tmp_path, tiny_gpt2, tiny_t5, methods=["vanilla"], max_steps=1)
     rows, _ = train(config, questions, training)
-    Path(rows[0]["checkpoint"], "model.safetensors").unlink()
+    torn = Path(rows[0]["checkpoint"], "model.safetensors")
+    torn.write_bytes(torn.read_bytes()[:-1000])
     predictions, _ = answer(config, questions, rows)
     assert set(predictions["trial"].to_pylist()) == {rows[1]["trial"]}
     assert predictions.num_rows == 8
+
+
+def test_a_base_model_that_is_torn_fails_alone(tmp_path, tiny_gpt2, tiny_t5):
+    model = Path(shutil.copytree(tiny_gpt2, tmp_path / "torn"))
+    (model / "model.safetensors").write_bytes(b"not what it was")
+    questions, training = tables(methods=("vanilla",))
+    rows, _ = train(settings(tmp_path / "run", model, tiny_t5, methods=["vanilla"], max_steps=1), questions, training)
+    errors = {Path(r["student"]).name: r["error"] for r in rows}
+    assert f"The student {model} cannot be opened" in errors["torn"]
+    assert errors["t5"] == ""
 
 
 def test_a_folder_behind_a_uri_is_fetched_once_by_all_who_want_it(tmp_path, tiny_gpt2, monkeypatch):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 import torch
 from hypothesis import given
@@ -149,3 +152,11 @@ def test_a_tokenizer_without_a_pad_token_is_given_one(tiny_gpt2):
 def test_a_model_that_does_not_exist_is_named():
     with pytest.raises(models.StudentError, match="nobody/nothing"):
         models.check("nobody/nothing")
+
+
+def test_a_tokenizer_whose_texts_never_end_is_named(tiny_gpt2, tmp_path):
+    folder = shutil.copytree(tiny_gpt2, tmp_path / "endless")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"eos_token": None}))
+    with pytest.raises(models.StudentError, match="no end-of-sequence token"):
+        models.check(str(folder))
