@@ -12,7 +12,7 @@ from raydistill.report import labels, plots, results
 from raydistill.report.results import Row
 from raydistill.report.run import Run
 
-CLIPPED = 160  # characters shown of the question of a candidate that was passed over
+CLIPPED = 240  # characters shown of the question of a candidate that was passed over
 
 
 def exemplars(run: Run) -> Row:
