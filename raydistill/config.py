@@ -312,6 +312,8 @@ class StudentSettings(Section):
     """Batches per optimiser step."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto: bf16 where the hardware is fast at it; fp16 is not offered (T5 breaks in it)."""
+    save_precision: Literal["as_trained", "fp32"] = "as_trained"
+    """as_trained: students trained in bf16 are saved in bf16, half the size, in the numbers that they are judged in."""
     gradient_checkpointing: bool = False
     """Trade time for memory."""
     lora_rank: int = Field(0, ge=0)

@@ -158,6 +158,36 @@ def test_a_student_learns_and_its_answers_say_so(tmp_path, tiny_t5):
     assert predictions["complete"].to_pylist() == predictions["formatted"].to_pylist() == [True] * 8
 
 
+def test_students_trained_in_bf16_are_saved_so_and_answer_alike(tmp_path, tiny_gpt2, tiny_t5):
+    """Half the size, and not one answer or probability differs, whether the last epoch or the best one is kept."""
+    questions, training = tables(methods=("new_fine_tune_cot",))
+    ways = ({}, {"validation_share": 0.25, "select": "validation"})
+    answers, sizes = {}, {}
+    for saved in ("as_trained", "fp32"):
+        for way in ways:
+            config = settings(
+                tmp_path,
+                tiny_gpt2,
+                tiny_t5,
+                methods=["new_fine_tune_cot"],
+                precision="bf16",
+                save_precision=saved,
+                **way,
+            )
+            rows, _ = train(config, questions, training)
+            predictions, _ = answer(config, questions, rows)
+            by_student = {r["trial"]: r["student"] for r in rows}
+            table = predictions.drop_columns(["trial"]).add_column(
+                0, "student", pa.array([by_student[t] for t in predictions["trial"].to_pylist()])
+            )
+            answers.setdefault(saved, []).append(
+                table.sort_by([("student", "ascending"), ("question_id", "ascending")])
+            )
+            sizes.setdefault(saved, []).extend(Path(r["checkpoint"], "model.safetensors").stat().st_size for r in rows)
+    assert all(a.equals(b) for a, b in zip(answers["as_trained"], answers["fp32"], strict=True))
+    assert all(half < 0.6 * whole for half, whole in zip(sizes["as_trained"], sizes["fp32"], strict=True))
+
+
 def test_finished_trials_and_answers_are_kept_whatever_else_changes(tmp_path, tiny_gpt2):
     questions, training = tables()
     config = settings(tmp_path, tiny_gpt2, methods=["vanilla"])

@@ -122,7 +122,7 @@ def _fit(
             if settings.select == "last" or not best.is_dir():
                 if not all(bool(p.isfinite().all()) for p in last.model.parameters()):
                     raise _diverged(trial, "The weights are no numbers after the last step")
-                _save(last, best)
+                _save(last, best, _saved_in(settings, trainer.args.bf16))
             publish(best, store, f"{trial.folder}/model")
             if not store.is_local and Path(scratch, "tensorboard").is_dir():
                 publish(Path(scratch, "tensorboard"), store, curves)
@@ -321,16 +321,18 @@ class _Report(TrainerCallback):
                 raise _diverged(trial, f"The loss on validation questions became {loss} in epoch {entry['epoch']}")
         if trial.test.num_rows or (trial.validation.num_rows and settings.select == "validation"):
             # In the numbers that `predict` will use; training goes on with the original.
-            copied = self._copy(torch.bfloat16 if args.bf16 else torch.float32)
+            copied = self._copy(judged_in := torch.bfloat16 if args.bf16 else torch.float32)
             entry["validation_accuracy"] = self._accuracy(copied, trial.validation)
             entry["test_accuracy"] = self._accuracy(copied, trial.test)
             self.trainer.log({n: entry[n] for n in ("validation_accuracy", "test_accuracy") if entry[n] is not None})
         self.losses = []
         key = {"validation": "validation_accuracy", "best_on_test": "test_accuracy"}.get(settings.select)
         if key and all(entry[key] > e[key] for e in self.history):
-            copied = self._copy(torch.float32)
+            dtype = _saved_in(settings, args.bf16)
+            if dtype != judged_in:
+                copied = self._copy(dtype)
             if args.process_index == 0:
-                _save(copied, self.work / "best")
+                _save(copied, self.work / "best", dtype)
         self.history.append(entry)
         if args.process_index == 0:
             seconds = self.earlier + time.monotonic() - self.started
@@ -395,9 +397,13 @@ def _diverged(trial: Trial, what: str) -> StudentError:
     )
 
 
-def _save(student: Student, folder: Path) -> None:
+def _saved_in(settings: StudentSettings, bf16: bool) -> torch.dtype:
+    return torch.bfloat16 if bf16 and settings.save_precision == "as_trained" else torch.float32
+
+
+def _save(student: Student, folder: Path, dtype: torch.dtype) -> None:
     """A folder that `from_pretrained` opens; ends the student's training."""
-    model = sharding.merged(student.model)
+    model = sharding.merged(student.model).to(dtype)
     model.config.use_cache = True
     model.save_pretrained(folder)
     student.tokenizer.save_pretrained(folder)
