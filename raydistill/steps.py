@@ -108,7 +108,7 @@ _TIMES = {"once": 1, "twice": 2} | {
     for word in pair
 }
 _ENDS = re.compile(
-    r"\b(?:so|therefore|thus|hence|end(?! of (?:this|the) (?:step|swap|trade))|ends|finally|final|result"
+    r"\b(?:so(?! now\b)|therefore|thus|hence|end(?! of (?:this|the) (?:step|swap|trade))|ends|finally|final|result"
     r"|after (?:all|every\w*))\b",
     re.IGNORECASE,
 )
