@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raydistill.teacher import compaction, journal
+from raydistill.teacher.entries import ENTRIES, record
 from raydistill.teacher.journal import Folder, JournalError, Reader, Writer
 from raydistill.teacher.request import Request
 
@@ -28,7 +29,7 @@ ASKED = Request("https://api.example/v1", "completions", "m", "Q: ?", 8, 0.7, ("
 
 def entry(i: int, texts: list[str]) -> dict[str, Any]:
     asked = Request("https://api.example/v1", "completions", "m", f"Q: {i}?", 8, 0.7)
-    return journal.record(
+    return record(
         asked.keys(range(len(texts))),
         texts,
         ["stop"] * len(texts),
@@ -236,7 +237,7 @@ def test_look_ups_stay_small_however_large_the_journal(tmp_path: Path) -> None:
     columns = {name: [value] * n for name, value in fixed.items()} | {"key": key_list, "response": key_list}
     columns |= {"text": [f"a rationale {i} " * 40 for i in range(n)], "prompt_tokens": [1] * n}
     columns["completion_tokens"] = [1] * n
-    table = pa.table({name: columns[name] for name in journal.ENTRIES.names}, schema=journal.ENTRIES)
+    table = pa.table({name: columns[name] for name in ENTRIES.names}, schema=ENTRIES)
     pq.write_table(table, tmp_path / "entries-1.parquet", row_group_size=journal.GROUP_ROWS)
     tracemalloc.start()
     reader = Reader(folder)

@@ -26,6 +26,7 @@ from raydistill.teacher import ledger as ledgers
 from raydistill.teacher.caller import About, Sample
 from raydistill.teacher.client import PATHS, Client, parse
 from raydistill.teacher.endpoint import Endpoint
+from raydistill.teacher.entries import record
 from raydistill.teacher.governor import Limits
 from raydistill.teacher.reasoning import dialogue
 from raydistill.teacher.request import NEWER_LIMIT, Request
@@ -320,7 +321,7 @@ class _Batches:
             came = w.keys[: len(reply.texts)]
             if len(came) < len(w.keys):
                 self.collector.takes_n = False
-            entry = journal.record(
+            entry = record(
                 came,
                 reply.texts[: len(came)],
                 reply.finish_reasons[: len(came)],

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from raydistill.config import TeacherSettings
 from raydistill.teacher import journal, retries
 from raydistill.teacher.client import Client, Reply
+from raydistill.teacher.entries import Answer, record, sample_of
 from raydistill.teacher.governor import Permits, Stopped
-from raydistill.teacher.journal import Answer, JournalError
+from raydistill.teacher.journal import JournalError
 from raydistill.teacher.pricing import Price
 from raydistill.teacher.request import Request
 from raydistill.teacher.retries import CallError
@@ -102,7 +103,7 @@ class Caller:
             self._resolve(mine, [Sample(None, error), *[Sample(None, rest)] * (len(mine) - 1)])
             return []
         came = mine[: len(reply.texts)]
-        entry = journal.record(
+        entry = record(
             came,
             reply.texts[: len(came)],
             reply.finish_reasons[: len(came)],
@@ -124,7 +125,7 @@ class Caller:
             self._resolve(mine, [Sample(None, CallError("fatal", error.message, attempts=attempts))] * len(mine))
             return []
         self.reader.note(came, place)
-        self._resolve(came, [Sample(journal.answer(entry, key), None) for key in came])
+        self._resolve(came, [Sample(sample_of(entry, key), None) for key in came])
         if len(came) < len(group):  # an endpoint that ignores n
             self._takes_n = False
         return group[len(came) :]

@@ -15,15 +15,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raydistill.errors import storage_refused
+from raydistill.teacher.entries import ENTRIES, rows
 from raydistill.teacher.journal import (
-    ENTRIES,
     GROUP_ROWS,
     Folder,
     JournalError,
     is_segment,
     lock,
     read_segment,
-    rows,
     short_keys,
     sync,
 )

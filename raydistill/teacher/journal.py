@@ -17,11 +17,10 @@ import json
 import os
 import time
 import uuid
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +28,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from raydistill.errors import UserError, storage_refused
+from raydistill.teacher.entries import ENTRIES, Answer, decode, encode, sample_of
 
 FORMAT, VERSION = "raydistill-journal", 1
 GROUP_ROWS = 512  # rows of a Parquet row group: what one look-up has to decode
@@ -36,48 +36,11 @@ KEPT_GROUPS = 16  # decoded row groups that a reader keeps
 FOLD_AT = 50_000  # recent entries before they are folded into the sorted index
 LOCAL_EVERY_S, REMOTE_EVERY_S, REMOTE_LINES = 0.01, 2.0, 256
 
-ENTRIES = pa.schema(
-    [
-        ("key", pa.binary(32)),
-        ("text", pa.string()),
-        ("finish_reason", pa.string()),
-        ("prompt_tokens", pa.int64()),  # of the response, on its first sample; 0 on the others
-        ("cached_tokens", pa.int64()),
-        ("completion_tokens", pa.int64()),  # the response's, shared out evenly
-        ("usd", pa.float64()),  # of the response, on its first sample; null: no known price
-        ("attempts", pa.int32()),  # requests sent for the response, on its first sample
-        ("response", pa.binary(32)),  # key of the response's first sample
-        ("session", pa.string()),  # the stage run that bought it
-        ("run", pa.string()),  # the run directory that bought it
-        ("stage", pa.string()),
-        ("task", pa.string()),
-        ("kind", pa.string()),  # rationale | answer
-        ("model", pa.string()),
-        ("time", pa.float64()),
-        ("request", pa.string()),  # canonical JSON, on the first sample
-    ]
-)
 _LOOKED_UP = [name for name in ENTRIES.names if name not in ("run", "stage", "task", "kind", "time", "request")]
 
 
 class JournalError(UserError):
     """The journal cannot be used or written: a newer version, another format, a full disk."""
-
-
-class Answer(NamedTuple):
-    """One sample as the journal holds it; columns as in ENTRIES, keys in hex."""
-
-    key: str
-    text: str
-    finish_reason: str
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
-    usd: float | None
-    attempts: int
-    response: str
-    session: str
-    model: str
 
 
 class Folder:
@@ -141,77 +104,6 @@ class Folder:
             self.id = uuid.uuid4().hex
             with self.fs.open_output_stream(marker) as stream:
                 stream.write(json.dumps({"format": FORMAT, "version": VERSION, "id": self.id}).encode())
-
-
-def record(
-    keys: list[str],
-    texts: list[str],
-    finish_reasons: list[str],
-    usage: tuple[int, int, int],
-    usd: float | None,
-    attempts: int,
-    request: dict[str, Any],
-    **about: Any,
-) -> dict[str, Any]:
-    """A response as its journal line; `about` holds session, run, stage, task, kind."""
-    return {
-        "keys": keys,
-        "texts": texts,
-        "finish": finish_reasons,
-        "usage": list(usage),
-        "usd": usd,
-        "attempts": attempts,
-        "time": time.time(),
-        **about,
-        "request": request,
-    }
-
-
-def encode(entry: dict[str, Any]) -> bytes:
-    body = json.dumps(entry, separators=(",", ":"), ensure_ascii=True).encode()
-    return b"%08x %s\n" % (zlib.crc32(body), body)
-
-
-def decode(line: bytes) -> dict[str, Any] | None:
-    """The record of a line; None where a kill tore it."""
-    if not line.endswith(b"\n") or len(line) < 11:
-        return None
-    body = line[9:-1]
-    try:
-        if int(line[:8], 16) != zlib.crc32(body):
-            return None
-        return json.loads(body)
-    except ValueError:
-        return None
-
-
-def answer(entry: dict[str, Any], key: str) -> Answer:
-    """Sample `key` of a response."""
-    i, n = entry["keys"].index(key), len(entry["keys"])
-    prompt, cached, completion = entry["usage"]
-    return Answer(
-        key,
-        entry["texts"][i],
-        entry["finish"][i],
-        0 if i else prompt,
-        0 if i else cached,
-        completion // n + (completion % n if i == 0 else 0),
-        entry["usd"] if i == 0 or entry["usd"] is None else 0.0,
-        0 if i else entry["attempts"],
-        entry["keys"][0],
-        entry["session"],
-        entry["request"]["model"],
-    )
-
-
-def rows(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A response as rows of ENTRIES."""
-    for i, key in enumerate(entry["keys"]):
-        row = answer(entry, key)._asdict()
-        about = {name: entry[name] for name in ("run", "stage", "task", "kind", "time")}
-        request = json.dumps(entry["request"], ensure_ascii=False) if i == 0 else ""
-        binary = {"key": bytes.fromhex(key), "response": bytes.fromhex(row["response"])}
-        yield row | about | binary | {"request": request}
 
 
 class Writer:
@@ -360,7 +252,7 @@ class Reader:
         name = self._files[number]
         if name.endswith(".jsonl"):
             entry = decode(self._line(number, position))
-            return answer(entry, key) if entry and key in entry["keys"] else None
+            return sample_of(entry, key) if entry and key in entry["keys"] else None
         group = int(np.searchsorted(self._starts[number], position, "right")) - 1
         columns = self._group(number, group)
         row = {name: columns[name][position - int(self._starts[number][group])] for name in _LOOKED_UP}

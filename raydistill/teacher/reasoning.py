@@ -16,7 +16,7 @@ from raydistill import answers, prompts
 from raydistill.config import TeacherSettings
 from raydistill.teacher.caller import Sample
 from raydistill.teacher.endpoint import Endpoint
-from raydistill.teacher.journal import Answer
+from raydistill.teacher.entries import Answer
 from raydistill.teacher.request import Request
 
 STOP: dict[str, tuple[str, ...]] = {"zero_shot": (), "few_shot": ("\nQ:",), "judge": ("\nQ:",)}
