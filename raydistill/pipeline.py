@@ -99,6 +99,7 @@ def _stages(run: _Run) -> str:
         [questions, zero_shot, few_shot, settings.curation, methods, degrees, judgements],
         lambda: curate.curate(questions, zero_shot, few_shot, settings.curation, methods, degrees, judgements),
     )
+    run.teacher.close()  # a local one would keep cores and memory from the students
     students = run.stage("students", [questions, training, learning], lambda: run.train(questions, training))
     predictions = run.stage("predictions", [questions, students, learning], lambda: run.predict(questions, students))
     run.stage("results", [students, predictions, questions], lambda: run.judge(students, predictions, questions))
@@ -124,6 +125,7 @@ class _Run:
     stack: ExitStack
 
     def __post_init__(self) -> None:
+        self.teacher = self.stack.enter_context(ExitStack())
         self.store.write_text("settings.yaml", yaml.safe_dump(self.settings.model_dump(mode="json"), sort_keys=False))
         self.progress.say(f"raydistill {__version__} · run directory {self.store.path}")
 
@@ -142,7 +144,7 @@ class _Run:
     def endpoint(self) -> Endpoint:
         if self.settings.curation.ask_teacher and self.settings.curation.judge_max_usd:
             pricing.find(self.settings.teacher, "--curation.judge_max_usd")
-        return self.stack.enter_context(open_endpoint(self.settings.teacher))
+        return self.teacher.enter_context(open_endpoint(self.settings.teacher))
 
     @cached_property
     def ray(self) -> bool:

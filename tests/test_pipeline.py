@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pyarrow.compute as pc
 import pytest
 
@@ -19,7 +20,8 @@ from raydistill import answers, pipeline, tables
 from raydistill.config import Settings
 from raydistill.progress import Progress
 from raydistill.store import Store
-from raydistill.teacher import simulated
+from raydistill.students import grid
+from raydistill.teacher import simulated, stage
 
 ROOT = Path(__file__).resolve().parents[1]
 JOB = str(ROOT / "jobs" / "full_pipeline.py")
@@ -214,7 +216,7 @@ def test_an_arithmetic_benchmark_with_a_teacher_that_is_settings(data_dir, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
-def test_a_real_local_llm_behind_llama_cpp(tmp_path, tiny_gpt2):
+def test_a_real_local_llm_behind_llama_cpp(tmp_path, tiny_gpt2, monkeypatch):
     """configs/local_llm.yaml with fewer questions and a tiny student: every answer is a real model's."""
     from raydistill import cli
 
@@ -224,7 +226,20 @@ def test_a_real_local_llm_behind_llama_cpp(tmp_path, tiny_gpt2):
         "--teacher.zero_shot_max_tokens 32 --teacher.few_shot_max_tokens 32 --exemplars.conditions correct_only"
     )
     settings, _ = cli.parse([str(ROOT / "configs" / "local_llm.yaml"), *overrides.split()], "test")
+    alive = {}
+
+    def watched(name, work):
+        def see(*given):
+            children = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+            alive[name] = sum("raydistill.teacher.local" in command for command in children)
+            return work(*given)
+
+        return see
+
+    monkeypatch.setattr(stage, "ask", watched("ask", stage.ask))
+    monkeypatch.setattr(grid, "train", watched("train", grid.train))
     pipeline.run(settings)
+    assert alive == {"ask": 1, "train": 0}  # a model that is done leaves the machine to the students
     store = Store(settings.run_path)
     zero_shot = store.read("zero_shot").to_pylist()
     assert len(zero_shot) == 8
