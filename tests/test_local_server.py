@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -16,12 +17,16 @@ from random import Random
 from typing import Any
 
 import openai
+import pyarrow as pa
 import pytest
 
-from raydistill import weights
+from raydistill import asks, cli, tasks, weights
 from raydistill.config import LocalServerSettings
 from raydistill.errors import TeacherError
-from raydistill.teacher import local
+from raydistill.progress import Progress
+from raydistill.store import Store
+from raydistill.teacher import inspect, local, stage
+from raydistill.teacher.endpoint import open_endpoint
 
 TEXTS = [
     "A coin is heads up. Whitney flips the coin. Erika doesn't flip it.",
@@ -132,6 +137,30 @@ def test_the_converted_model_predicts_as_the_server_does(server: local.LocalServ
             (token_id,) = tokenizer(token).input_ids
             # llama.cpp rounds activations to 8 bits, the folder's model does not
             assert ours[token_id].item() == pytest.approx(logprob, abs=0.35), (prompt, token)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_as_an_api_it_goes_through_both_stages(server: local.LocalServer, tmp_path: Path) -> None:
+    """A real OpenAI-compatible server, addressed like any other; every text is a model's."""
+    flags = f"--teacher api --teacher.base_url {server.base_url} --teacher.model {server.model} --run_dir {tmp_path}"
+    flags += " --questions.source generated --questions.limit_train 3 --questions.limit_test 1 --students.degrees [1,2]"
+    flags += " --teacher.zero_shot_max_tokens 12 --teacher.few_shot_max_tokens 12 --teacher.answer_max_tokens 6"
+    settings, _ = cli.parse(["configs/quickstart.yaml", *flags.split()], "test")
+    questions = tasks.load_questions(settings.questions, settings.seed)
+    shown = {"rationale": "It is up.", "answer": "yes", "method": "new_fine_tune_cot"}
+    exemplars = pa.Table.from_pylist([questions.to_pylist()[0] | shown])
+    store, progress = Store(settings.run_path), Progress(io.StringIO())
+    with open_endpoint(settings.teacher) as endpoint:
+        for name, asked in (
+            ("zero_shot", asks.zero_shot(questions, settings)),
+            ("few_shot", asks.few_shot(questions, exemplars, settings)),
+        ):
+            samples = stage.ask(name, asked, settings, endpoint, store, progress).to_pylist()
+            assert len(samples) == sum(asked["degree"].to_pylist())
+            assert not any(row["error"] for row in samples)
+            assert all(row["prompt_tokens"] for row in samples if row["sample_index"] == 0)
+            assert len({row["rationale"] for row in samples}) > 1
+    assert "few_shot" in inspect.report(settings.run_path)
 
 
 def test_it_does_not_outlive_a_killed_parent() -> None:

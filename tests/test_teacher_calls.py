@@ -13,7 +13,7 @@ import pytest
 from teacher_asking import KEY, ask, request
 
 from raydistill.config import SimulatedSettings
-from raydistill.teacher import simulated
+from raydistill.teacher import journal, simulated
 from raydistill.teacher.governor import Limits
 from raydistill.teacher.pricing import Price
 
@@ -40,6 +40,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "JSON that is no completion": {"body": "[1, 2]"},
     "no choices": {"body": '{"choices": []}'},
     "truncated answer": {"truncate": 60},
+    "a text that is none": {"body": '{"choices": [{"text": 5, "finish_reason": "stop"}]}'},
 }
 
 
@@ -138,6 +139,16 @@ def test_usage_that_is_missing_is_estimated(server: simulated.Teacher, tmp_path:
     assert answer.prompt_tokens > 0
     assert answer.completion_tokens >= 10
     assert answer.usd == pytest.approx(answer.prompt_tokens * 1e-6 + answer.completion_tokens * 2e-6)
+
+
+def test_half_a_surrogate_pair_is_kept_as_a_question_mark(server: simulated.Teacher, tmp_path: Path) -> None:
+    body = r'{"choices": [{"text": "5 \ud83d is 5", "finish_reason": "length"}], "usage": {"prompt_tokens": 3}}'
+    server.script([{"body": body}])
+    answer = ask(server, tmp_path, [(request(), 1)]).one.answer
+    assert answer is not None
+    assert answer.text == "5 ? is 5"
+    assert ask(server, tmp_path, [(request(), 1)]).one.answer == answer  # durable
+    assert server.stats()["requests"] == 1
 
 
 def test_finish_reason_and_chat(server: simulated.Teacher, tmp_path: Path) -> None:
@@ -244,6 +255,9 @@ def test_a_full_disk_stops_cleanly(server: simulated.Teacher, tmp_path: Path, mo
     sent = server.stats()["requests"]
     assert sent < 50
     monkeypatch.undo()
+    [segment] = tmp_path.glob("segment-*.jsonl")
+    assert segment.read_bytes().endswith(b"\n")  # the half line was taken back
+    assert journal.Reader(journal.Folder(str(tmp_path))).torn == 0
     kept = sum(samples[0].answer is not None for samples in asked.samples)
     after = ask(server, tmp_path, [(request(i), 1) for i in range(200)], in_flight=4)
     assert all(samples[0].answer for samples in after.samples)

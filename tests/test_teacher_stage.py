@@ -126,8 +126,11 @@ def test_zero_shot_with_faults_ledger_equals_server_and_a_second_run_is_free(
 def test_few_shot_asks_again_only_where_the_rationale_holds_no_answer(
     server: simulated.Teacher, tmp_path: Path
 ) -> None:
+    run_on = {"text": " 5 and 2. The answer is 7\nQ: Bob has 3", "finish_reason": "length"}
+    body = {"choices": [{"index": i, **run_on} for i in range(4)], "usage": {"prompt_tokens": 9}}
     server.script(
         [
+            {"match": "Ann has 5 ", "call": "rationale", "body": json.dumps(body)},
             {"match": "Ann has 3 ", "call": "rationale", "text": [" 3 + 2 = 5. The answer is 5.", " It is some."] * 2},
             {"match": "Ann has 4 ", "call": "rationale", "text": " Four and two. The answer is 6.\nQ: What?"},
             {"call": "rationale", "text": " So it is. The answer is 5."},
@@ -143,6 +146,10 @@ def test_few_shot_asks_again_only_where_the_rationale_holds_no_answer(
     wrong = [row for row in samples if row["question_id"] == "q00004"]
     assert [row["prediction"] for row in wrong] == ["6"] * 4
     assert not any(row["correct"] for row in wrong)
+    ran_on = [row for row in samples if row["question_id"] == "q00005"]  # its limit cut the next question, not it
+    assert [(row["prediction"], row["answered_by"], row["finish_reason"]) for row in ran_on] == [
+        ("7", "rationale", "stop")
+    ] * 4
     log = server.log()
     assert sum(entry.get("n") == 4 for entry in log) == 6
     [second] = [entry for entry in log if "n" not in entry]  # both samples say the same: one call
@@ -201,6 +208,16 @@ def test_a_budget_stops_before_it_is_exceeded_and_the_run_goes_on_with_a_larger_
     rows = run("zero_shot", asks(60), settings_for(server, tmp_path, max_tokens=100_000)).to_pylist()
     assert all(row["prediction"] == "5" or row["answer_text"] for row in rows)
     assert server.stats()["answered"] == 120  # nothing twice
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_relative_places_are_the_drivers_not_the_workers(
+    server: simulated.Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # Ray's workers have another working directory
+    settings = settings_for(server, Path("my/run"), journal="my/journal")
+    assert [row["error"] for row in run("zero_shot", asks(4), settings).to_pylist()] == [""] * 4
+    assert sum(len(table) for table in compaction.scan(journal.Folder(str(tmp_path / "my/journal")), ["key"])) == 8
 
 
 @pytest.mark.usefixtures("local_ray")

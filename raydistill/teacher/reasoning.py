@@ -53,13 +53,14 @@ async def dialogue(
         used = [("rationale", rationale)]
         if rationale.answer is None:
             return _failed(row, used), used
-        text = rationale.answer.text
-        if stage == "few_shot":
-            text = text.split("\nQ:", 1)[0]  # for endpoints that overlook the stop sequence
-        row |= {"rationale": text, "finish_reason": rationale.answer.finish_reason}
+        text, finish = rationale.answer.text, rationale.answer.finish_reason
+        if stage == "few_shot":  # for endpoints that overlook the stop sequence
+            text, run_on, _ = text.partition("\nQ:")
+            finish = "stop" if run_on else finish  # a limit cut what was invented, not the rationale
+        row |= {"rationale": text, "finish_reason": finish}
         kind = {"answer_type": ask["answer_type"], "choices": ask["choices"] or ()}
         if ask["adaptive"]:
-            held = answers.find_in_rationale(text, finish_reason=rationale.answer.finish_reason, **kind)
+            held = answers.find_in_rationale(text, finish_reason=finish, **kind)
             if held is not None:
                 row["rationale"] = held.rationale
                 return _judge(row, held.answer_text, "rationale", ask, used, settings, held.answer), used
