@@ -8,10 +8,12 @@ import torch
 from test_students_generate import alone, student  # noqa: F401 (a fixture)
 from test_students_grid import answer, coins, settings, tables, train
 
-from raydistill import answers, prompts
+from raydistill import answers
 from raydistill.students import judge
 from raydistill.students.models import Student
 from raydistill.tables import QUESTIONS
+
+TRIGGER = "\nTherefore, the answer (Yes or No) is"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -27,6 +29,10 @@ def told(student: Student, prompt: str, limit: int) -> str:  # noqa: F811
     return student.tokenizer.decode(alone(student, prompt, limit), skip_special_tokens=True)
 
 
+def space(thought: str) -> str:
+    return " " if thought and not thought[0].isspace() else ""
+
+
 def test_step_by_step_is_two_calls_and_the_second_alone_is_judged(student, tmp_path):  # noqa: F811
     questions = pa.Table.from_pylist(coins(6), schema=QUESTIONS)
     config = settings(tmp_path, "x", max_new_tokens=10, answer_tokens=6, generation_batch=4).students
@@ -34,8 +40,8 @@ def test_step_by_step_is_two_calls_and_the_second_alone_is_judged(student, tmp_p
     for question, row in zip(coins(6), rows, strict=True):
         asked = f"Q: {question['question']}\nA: Let's think step by step."
         thought = told(student, asked, 10)
-        given = told(student, prompts.answer_call(question["question"], thought, task="coin_flip"), 6)
-        assert row["completion"] == f"{thought}\nTherefore, the answer is{given}"
+        given = told(student, f"{asked}{space(thought)}{thought}{TRIGGER}", 6)
+        assert row["completion"] == f"{space(thought)}{thought}{TRIGGER}{given}"
         assert row["prediction"] == answers.extract(given, answer_type="yes_no", task="coin_flip")
         assert row["correct"] == (row["prediction"] == question["answer"])
         assert 0 < row["tokens"] <= 16
@@ -54,8 +60,8 @@ def test_both_ways_of_asking_an_untrained_student_are_rows_of_their_own(tmp_path
         given[row["trial"]].append(row["completion"])
     at_once, step_by_step, _ = given.values()
     assert len(at_once) == len(step_by_step) == 8
-    assert all(prompts.GENERIC_TRIGGER in text for text in step_by_step)
-    assert not any(prompts.GENERIC_TRIGGER in text for text in at_once)
+    assert all(TRIGGER in text for text in step_by_step)
+    assert not any(TRIGGER in text for text in at_once)
 
     again, _ = train(settings(tmp_path, tiny_t5, methods=["vanilla"], epochs=1), questions, training)
     assert [r["trial"] for r in again] == [rows[2]["trial"]]  # baselines change no trained student's name

@@ -78,24 +78,29 @@ def ask(
 def _step_by_step(
     student: Student, rows: list[dict[str, Any]], settings: StudentSettings, how: dict[str, Any]
 ) -> list[tuple[Completion, str]]:
-    """Zero-shot-CoT (Kojima et al. 2022): the reasoning, then a second call for the answer, which alone is judged."""
-    asks = [prompts.zero_shot(row["question"].strip()) for row in rows]
+    """Zero-shot-CoT (Kojima et al. 2022): the reasoning, then a second call for the answer, which alone is judged.
+
+    The second call asks in the task's own words ("the answer (Yes or No) is"): after the words that serve all
+    tasks SmolLM2-135M named no option in 38 of 60 coin flips, after these in 24.
+    """
+    questions = [row["question"].strip() for row in rows]
+    first = [prompts.zero_shot(question) for question in questions]
     room = settings.max_input_tokens
-    thoughts = generate(student, asks, max_new_tokens=settings.max_new_tokens, max_input_tokens=room, **how)
-    asks = [
-        prompts.answer_call(row["question"].strip(), thought.text, task=row["task"])
-        for row, thought in zip(rows, thoughts, strict=True)
+    thoughts = generate(student, first, max_new_tokens=settings.max_new_tokens, max_input_tokens=room, **how)
+    second = [
+        prompts.answer_call(q, thought.text, task=row["task"], trigger="per_dataset", choices=row["choices"] or ())
+        for q, thought, row in zip(questions, thoughts, rows, strict=True)
     ]
     room += settings.max_new_tokens + TRIGGER_TOKENS
-    answered = generate(student, asks, max_new_tokens=_answer_limit(settings), max_input_tokens=room, **how)
-    return [(_joined(thought, answer), answer.text) for thought, answer in zip(thoughts, answered, strict=True)]
-
-
-def _joined(thought: Completion, answer: Completion) -> Completion:
-    tokens = thought.tokens + answer.tokens
-    sure = thought.tokens * thought.confidence + answer.tokens * answer.confidence
-    whole = f"{thought.text}{prompts.GENERIC_TRIGGER}{answer.text}"
-    return Completion(whole, tokens, thought.complete and answer.complete, sure / tokens if tokens else 0.0)
+    given = generate(student, second, max_new_tokens=_answer_limit(settings), max_input_tokens=room, **how)
+    written = []
+    for asked, asked_again, thought, answer in zip(first, second, thoughts, given, strict=True):
+        tokens = thought.tokens + answer.tokens
+        sure = thought.tokens * thought.confidence + answer.tokens * answer.confidence
+        whole = asked_again.removeprefix(asked) + answer.text
+        ended = thought.complete and answer.complete
+        written.append((Completion(whole, tokens, ended, sure / tokens if tokens else 0.0), answer.text))
+    return written
 
 
 def _answer_limit(settings: StudentSettings) -> int:
