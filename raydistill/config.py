@@ -351,8 +351,8 @@ class StudentSettings(Section):
     """An epoch's end saves what a restart needs after so many seconds of training (weights and optimiser state, on
     disk twice for a moment); 0: every epoch."""
     trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
-    """Where training also logs to: tensorboard writes to the trial's folder; mlflow and wandb must be installed and take
-    address and key from the workers' environment."""
+    """Where training also logs to: tensorboard writes to the trial's folder; mlflow and wandb must be installed and
+    take address and key from the workers' environment."""
     push_to_hub: str | None = Field(None, pattern=r"^[\w.-]+(/[\w.-]+)?$")
     """Upload each trained student to the Hugging Face hub after judging: OWNER or OWNER/PREFIX; repositories are made
     private. The token comes from HF_TOKEN or `hf auth login`; what cannot be uploaded is said and kept."""
