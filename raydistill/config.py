@@ -106,6 +106,9 @@ class SimulatedSettings(Section):
     """Share of few-shot rationales that end in the right answer."""
     lucky_share: float = Field(0.05, ge=0, le=1)
     """Share of right answers that rest on wrong steps (what an answer filter cannot see)."""
+    lucky_habit: bool = False
+    """Lucky rationales go wrong in the same way each time (no flip turns the coin, every first letter, no swap), as a
+    weak teacher's do; else here and there, which students average out."""
     missing_answer_share: float = Field(0.06, ge=0, le=1)
     """Share of few-shot rationales that leave the answer sentence out, so that a second call is needed."""
     run_on_share: float = Field(0.1, ge=0, le=1)

@@ -357,8 +357,8 @@ def test_the_simulated_teacher_is_seen_through(task: str) -> None:
     question, answer_type, choices = questions[task]
     kind: Any = answer_type
     puzzle, rng = recognise(question), Random(task)
-    for lucky in (False, True) * 100:
-        working = attempt(puzzle, rng, right=True, lucky=lucky)
+    for i, lucky in enumerate((False, True) * 100):
+        working = attempt(puzzle, rng, right=True, lucky=lucky, habit=i % 4 > 1)
         text = simulated_rationales.WORDINGS[puzzle.kind](puzzle, working, rng, True)
         found = check(text, question=question, prediction=working.answer, answer_type=kind, choices=choices)
         assert bool(found) == lucky, (text, found)

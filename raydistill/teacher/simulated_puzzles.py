@@ -47,10 +47,13 @@ def recognise(question: str) -> Puzzle:
     return Puzzle("other")
 
 
-def attempt(puzzle: Puzzle, rng: Random, *, right: bool, lucky: bool = False, gold: str | None = None) -> Working:
+def attempt(
+    puzzle: Puzzle, rng: Random, *, right: bool, lucky: bool = False, habit: bool = False, gold: str | None = None
+) -> Working:
     """Work the puzzle out. `right` says whether the answer is right, `lucky` whether right rests on wrong steps.
 
-    A wrong answer comes from one wrong step carried on, or (MISSTATED) from right steps and a wrong final statement.
+    `habit`: lucky steps are all wrong in the same way (sound where there is nothing to get wrong). A wrong answer comes
+    from one wrong step carried on, or (MISSTATED) from right steps and a wrong final statement.
     `gold` is the right answer of questions that cannot be worked out here (number, choice, other).
     """
     if puzzle.kind not in WORK:
@@ -58,6 +61,8 @@ def attempt(puzzle: Puzzle, rng: Random, *, right: bool, lucky: bool = False, go
     truth = WORK[puzzle.kind](puzzle, {})
     if right and not lucky:
         return truth
+    if right and habit:
+        return Working(WORK[puzzle.kind](puzzle, _habit(puzzle)).trace, truth.answer)
     if not right and rng.random() < MISSTATED:
         return Working(truth.trace, _other_answer(puzzle, truth.answer, rng))
     attempts = list(_mistaken(puzzle, truth, rng))
@@ -77,6 +82,12 @@ def _mistaken(puzzle: Puzzle, truth: Working, rng: Random) -> Iterator[Working]:
         working = WORK[puzzle.kind](puzzle, dict(mistakes))
         if working.trace != truth.trace:
             yield working
+
+
+def _habit(puzzle: Puzzle) -> dict[int, int]:
+    """The mistake of each step: the side stays for those who flip, the first letter counts, a swap is forgotten."""
+    kind = {"coin": 2, "letters": 2, "tracking": 1}[puzzle.kind]
+    return {i: kind for i, step in enumerate(puzzle.steps) if puzzle.kind != "coin" or step[1]}
 
 
 # --- coin flip -------------------------------------------------------------------------------------------------------

@@ -85,7 +85,8 @@ def reply(prompt: str, sample: int, settings: SimulatedSettings, gold: str | Non
 def _rationale(ask: Ask, puzzle: Puzzle, rng: Random, settings: SimulatedSettings, gold: str | None) -> str:
     few_shot = bool(ask.exemplars)
     right = rng.random() < (settings.few_shot_accuracy if few_shot else settings.zero_shot_accuracy)
-    working = attempt(puzzle, rng, right=right, lucky=rng.random() < settings.lucky_share, gold=gold)
+    lucky = rng.random() < settings.lucky_share
+    working = attempt(puzzle, rng, right=right, lucky=lucky, habit=settings.lucky_habit, gold=gold)
     # Exemplars set the tone: few-shot rationales of one exemplar block share eight manners of writing, and one line.
     style = Random(f"{rng.randrange(8)}\0{ask.exemplars}") if few_shot else rng
     text = " " + WORDINGS.get(puzzle.kind, _word_guess)(puzzle, working, style, gold is not None)
