@@ -238,6 +238,18 @@ def test_every_nearer_candidate_is_listed_with_its_reason(tmp_path: Path) -> Non
     assert text.count("wrong answer: ") == len(over) + len(wrong & {*left})
 
 
+def test_long_lists_of_candidates_are_cut_and_say_so(tmp_path: Path) -> None:
+    made = whole(splits=(("train", 30), ("test", 5)))
+    rows = made["exemplars"].to_pylist()
+    over = [{"question_id": f"q{i}", "rank": i, "distance": 0.1, "reason": "wrong answer: a"} for i in range(700)]
+    rows[0] |= {"passed_over": over, "rank": 700}
+    made["exemplars"] = pa.Table.from_pylist(rows, schema=tables.EXEMPLARS)
+    text, _ = shown(tmp_path, made, run_settings())
+    assert "700 nearer passed over: 700 × wrong answer" in text
+    assert text.count("wrong answer: a") == 500
+    assert "the 500 nearest; table exemplars has the rest" in text
+
+
 def test_likeness_of_sampled_rationales_is_shown_for_several_samples_only(tmp_path: Path) -> None:
     made = whole(methods=("new_fine_tune_cot",), degrees=(1, 4), splits=(("train", 10), ("test", 5)))
     rows = made["training"].to_pylist()

@@ -13,6 +13,7 @@ from raydistill.report.results import Row
 from raydistill.report.run import Run
 
 CLIPPED = 240  # characters shown of the question of a candidate that was passed over
+LISTED = 500  # candidates listed for one exemplar; the table `exemplars` has them all
 
 
 def exemplars(run: Run) -> Row:
@@ -24,7 +25,6 @@ def exemplars(run: Run) -> Row:
     places: dict[str, list[Row]] = {}
     for point in run["clusters"].to_pylist():
         places.setdefault(point["task"], []).append(point)
-    questions = {row["question_id"]: row for row in run["questions"].to_pylist()} if rows else {}
     last = results.best_informed(rows)["method"] if rows else ""
     tasks = []
     for task in dict.fromkeys([*places, *(row["task"] for row in rows)]):
@@ -33,8 +33,10 @@ def exemplars(run: Run) -> Row:
         tables = []
         for method in dict.fromkeys(r["method"] for r in rows if r["task"] == task):
             mine = [r for r in rows if (r["task"], r["method"]) == (task, method)]
-            without = [p for p in points if p["cluster"] not in {r["cluster"] for r in mine}]
-            mine = [_shown(row, questions) for row in mine + _without(without, method, questions, run)]
+            mine += _without([p for p in points if p["cluster"] not in {r["cluster"] for r in mine}], method, run)
+            listed = [p["question_id"] for row in mine for p in row["passed_over"][:LISTED]]
+            questions = _by_id(run["questions"], listed)
+            mine = [_shown(row, questions) for row in mine]
             mine.sort(key=lambda r: r["cluster"])
             tables.append({"name": f"exemplars of “{labels.teacher_method(method)}”", "rows": mine})
         map_ = plots.clusters(points, chosen, f"Clusters of {labels.task(task)} questions") if points else None
@@ -44,33 +46,39 @@ def exemplars(run: Run) -> Row:
     return {"exemplars": tasks, "exemplars_given": given}
 
 
-def _without(points: list[Row], method: str, questions: dict[str, Row], run: Run) -> list[Row]:
+def _without(points: list[Row], method: str, run: Run) -> list[Row]:
     """A row for each cluster of `points` (those without an exemplar), with what its questions fail on the last rung."""
-    if not points:
-        return []
-    wanted = pa.array([p["question_id"] for p in points], pa.string())
-    asked = run["zero_shot"].filter((pc.field("degree") == 1) & pc.field("question_id").isin(wanted)).to_pylist()
-    samples = {row["question_id"]: row for row in asked}
-    clusters: dict[int, list[Row]] = {}
-    for point in sorted(points, key=lambda p: p["distance"]):
-        question_id, found = point["question_id"], clusters.setdefault(point["cluster"], [])
-        if question_id in questions:
-            right = method == "new_fine_tune_cot"
-            how = run.settings.exemplars
-            failed = failures(questions[question_id], samples.get(question_id), how, must_be_right=right)
-            reason = "; ".join(text for name, text in failed.items() if name not in WAIVED[-1])
-            reason = reason or "repeats the question of an exemplar"
-            found.append(point | {"rank": len(found), "reason": reason})
-    return [
-        {"cluster": cluster, "cluster_size": len(found), "rung": 1, "question": None, "passed_over": found}
-        for cluster, found in clusters.items()
-    ]
+    rows = []
+    for cluster in sorted({p["cluster"] for p in points}):
+        members = sorted((p for p in points if p["cluster"] == cluster), key=lambda p: p["distance"])
+        near = [p["question_id"] for p in members[:LISTED]]
+        questions = _by_id(run["questions"], near)
+        samples = _by_id(run["zero_shot"].filter(pc.field("degree") == 1), near)
+        reasons = []
+        for question_id in near:
+            how, right = run.settings.exemplars, method == "new_fine_tune_cot"
+            question = questions.get(question_id)
+            failed = failures(question, samples.get(question_id), how, must_be_right=right) if question else {}
+            told = "; ".join(text for name, text in failed.items() if name not in WAIVED[-1])
+            reasons.append(told or "repeats the question of an exemplar")
+        over = [p | {"rank": i, "reason": why} for i, (p, why) in enumerate(zip(members, reasons, strict=False))]
+        rows.append({"cluster": cluster, "cluster_size": len(members), "rung": 1, "question": None})
+        rows[-1] |= {"passed_over": over, "of": len(members)}
+    return rows
 
 
 def _shown(row: Row, questions: dict[str, Row]) -> Row:
-    over = [p | {"question": _clipped(questions.get(p["question_id"]))} for p in row["passed_over"] or ()]
+    over = row["passed_over"]
     counted = Counter(p["reason"].split(":")[0] for p in over).most_common()
-    return row | {"passed_over": over, "reasons": counted, "stand_in": row["rung"] > len(WAIVED)}
+    listed = [p | {"question": _clipped(questions.get(p["question_id"]))} for p in over[:LISTED]]
+    counts = {"reasons": counted, "of": row.get("of", len(over))}
+    return row | counts | {"passed_over": listed, "stand_in": row["rung"] > len(WAIVED)}
+
+
+def _by_id(table: pa.Table, ids: list[str]) -> dict[str, Row]:
+    """The rows of `ids`, by question_id."""
+    found = table.filter(pc.is_in(table["question_id"], value_set=pa.array(ids, pa.string())))
+    return {row["question_id"]: row for row in found.to_pylist()}
 
 
 def _clipped(question: Row | None) -> str:

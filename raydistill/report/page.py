@@ -11,7 +11,7 @@ import yaml
 from markupsafe import Markup
 
 from raydistill import __version__
-from raydistill.config import Settings
+from raydistill.config import UNTRAINED, Settings
 from raydistill.report import exemplars, labels, opening, sections
 from raydistill.report.results import Row
 from raydistill.report.run import Run, read
@@ -87,7 +87,7 @@ def _environment() -> jinja2.Environment:
         "verdict_name": lambda verdict: labels.VERDICTS.get(verdict, verdict),
         "p_value": lambda p: f"{p:.3f}" if p >= 0.001 else "< 0.001",
     }
-    environment.globals["interval"] = labels.interval
+    environment.globals |= {"interval": labels.interval, "unmarked": (*UNTRAINED, "vanilla")}
     return environment
 
 
