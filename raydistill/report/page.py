@@ -62,12 +62,11 @@ def render(run: Run) -> str:
         ("paper", "Beside the paper", parts["paper"]),
         ("reproduce", "How to reproduce", True),
     ]
-    here = resources.files(__package__)
     return (
         _environment()
-        .from_string(here.joinpath("page.html").read_text("utf-8"))
+        .get_template("page.html")
         .render(
-            css=Markup(here.joinpath("style.css").read_text("utf-8")),
+            css=Markup(resources.files(__package__).joinpath("style.css").read_text("utf-8")),
             date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
             version=__version__,
             contents=[(key, name) for key, name, there in contents if there],
@@ -78,7 +77,11 @@ def render(run: Run) -> str:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("raydistill", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "percent": labels.percent,
