@@ -58,11 +58,6 @@ def equations(text: str) -> Iterator[Equation]:
                 yield found
 
 
-def false_equations(text: str) -> list[str]:
-    """The equations of `text` that do not hold, as written."""
-    return [e.text for e in equations(text) if e.holds is False]
-
-
 def numbers(text: str) -> set[Fraction]:
     """The numbers that stand in `text`, digits only."""
     return {Fraction(t.text.rstrip("%")) for t in _tokens(_plain(text)) if t.kind == "number"}
@@ -86,7 +81,7 @@ _OPERATORS = {"plus": "+", "minus": "-", "times": "*", "x": "*", "multiplied by"
 _TYPOGRAPHY = {
     r"\\(?:times|cdot)": "*", r"\\div": "/", r"\\([$%])": r"\1",
     r"\\d?frac\{([^{}]*)\}\{([^{}]*)\}": r"(\1)/(\2)",
-    r"[×·∗]": "*", r"÷": "/", r"[−–—]": "-", r"(?<=[\w)])\s?\*\*\s?(?=[\d(])": "^", r"\*\*": "",
+    r"[×·∗]": "*", r"÷": "/", r"[−–—]": "-", r"(?<=[\w)])(\s?)\*\*\1(?=[\d(])": "^", r"\*\*": "",
     r"\\[()\[\]]": "", r"<<[^<>]*>>": "",
 }  # fmt: skip
 
