@@ -308,8 +308,9 @@ def test_every_method_of_the_settings_has_a_name() -> None:
     assert named == set(methods.__args__[0].__args__)  # type: ignore[union-attr]
     assert labels.method("vanilla") == "fine-tuned on answers alone"
     assert labels.method("new_fine_tune_cot", 8).endswith("(New-Fine-tune-CoT), D = 8")
-    assert labels.split("test", ["test", "test_unseen"]) == "random split"
-    assert labels.split("test", ["test"]) == "test questions"
+    assert [labels.split(name) for name in labels.SPLITS] == [
+        *("train questions", "test questions", "unseen patterns", "all questions")
+    ]
     assert labels.short_names(["a/x", "b/x", "org/y"]) == {"a/x": "a/x", "b/x": "b/x", "org/y": "y"}
 
 
@@ -390,7 +391,7 @@ def test_page_of_a_whole_run_says_what_came_out(tmp_path: Path) -> None:
         r for r in made["results"].to_pylist() if (r["method"], r["split"]) == ("new_fine_tune_cot", "test_unseen")
     )
     assert f"{100 * best['accuracy']:.1f}\u00a0%".replace("\u00a0", " ") in seen.text
-    for words in ("random split", "unseen flip patterns", "fine-tuned on answers alone", "Beside the paper", "chance"):
+    for words in ("test questions", "unseen patterns", "fine-tuned on answers alone", "Beside the paper", "chance"):
         assert words in seen.text
     sections = re.findall('<section id="(.*?)">', html)
     assert sections == [
@@ -510,7 +511,7 @@ def test_summary_fits_and_is_plain_when_piped(tmp_path: Path, width: int) -> Non
     assert lines[1].startswith("Teacher: a simulated teacher, a program")
     best = next(r for r in made["results"].to_pylist() if r["method"] == "new_fine_tune_cot")
     assert f"{100 * best['accuracy']:.1f} %  {100 * best['ci_low']:.1f}–{100 * best['ci_high']:.1f}" in text
-    for words in ("zero-shot", "few-shot", "random split", "unseen flip", "(n = 60)", "no money (simulated)"):
+    for words in ("zero-shot", "few-shot", "test questions", "unseen patterns", "(n = 60)", "no money (simulated)"):
         assert words in text
     assert "2 of 6 trials failed: CUDA out of memory" in text
 

@@ -53,9 +53,8 @@ def _sentence(run: Run, task: str) -> str:
             for r in rows
             if r["split"] == row["split"] and r["method"] in ("untrained", "vanilla") and r["method"] != best["method"]
         ]
-        clause = labels.percent(row["accuracy"])
-        clause += "" if clauses else f" of the {labels.task(task)} questions"
-        clause += f" ({labels.split(row['split'], run.splits)})" if len(run.splits) > 1 else ""
+        named = labels.split(row["split"]) if clauses else f"{labels.task(task)} {labels.split(row['split'])}"
+        clause = f"{labels.percent(row['accuracy'])} of the {named}"
         clauses.append(clause + (f", against {' and '.join(others)}" if others else ""))
     trained = labels.method(best["method"], best["degree"], short=True)
     start = "Untrained" if best["method"] in UNTRAINED else f"Trained on {trained}"
@@ -87,7 +86,7 @@ def _tiles(run: Run) -> list[Row]:
             note = labels.method(best["method"], best["degree"], short=True)
             note += f", mean of {len(mine)} students and tasks" if len(mine) > 1 else ""
             share = labels.percent(fmean(r["accuracy"] for r in mine))
-            tiles.append(_tile(f"Student right, {labels.split(split, run.splits)}", share, note))
+            tiles.append(_tile(f"Student right, {labels.split(split)}", share, note))
     if run.spent:
         tokens = run.spent["prompt_tokens"] + run.spent["completion_tokens"]
         tiles.append(_tile("Spend", run.cost(run.spent["usd"]), f"{run.spent['calls']:,} calls, {tokens:,} tokens"))

@@ -31,7 +31,7 @@ def students(run: Run) -> Row:
         guess = run.guesses.get((task, split))
         shown = [_labelled(row) | {"heading": ""} for row in rows]
         chart = plots.bars(shown, chance=guess.chance if guess else None)
-        about = {"student": run.short_names[student], "split": labels.split(split, run.splits)}
+        about = {"student": run.short_names[student], "split": labels.split(split)}
         charts.setdefault(labels.task(task), []).append(about | {"n": max(r["n"] for r in rows), "chart": chart})
         figures.append({"heading": _heading(run, rows[0]), "guess": guess, "rows": rows})
     return {
@@ -53,7 +53,7 @@ def students(run: Run) -> Row:
 
 
 def _heading(run: Run, row: Row) -> str:
-    return f"{labels.task(row['task'])}, {labels.split(row['split'], run.splits)}: {row['student']}"
+    return f"{labels.task(row['task'])}, {labels.split(row['split'])}: {row['student']}"
 
 
 def _labelled(row: Row) -> Row:
@@ -76,7 +76,7 @@ def cascade(run: Run) -> Row:
     for row in run.together:
         groups.setdefault((row["task"], row["student"], row["split"]), []).append(row)
     for (task, student, split), rows in groups.items():
-        about: Row = {"student": run.short_names[student], "split": labels.split(split, run.splits)}
+        about: Row = {"student": run.short_names[student], "split": labels.split(split)}
         about["dashed"] = any(row["confidence"] == "votes" for row in rows)
         title = f"{about['student']} and its teacher on {labels.task(task)}"
         chart = plots.cascades([together.line(row) for row in rows], title)
@@ -92,7 +92,6 @@ def cascade(run: Run) -> Row:
 
 def teacher(run: Run) -> Row:
     """The teacher's figures and what became of its answers."""
-    splits = {r["split"] for r in run.asked}
     dots = [
         row | {"heading": labels.task(row["task"]), "label": labels.teacher_method(row["method"])}
         for row in run.asked_overall
@@ -105,7 +104,7 @@ def teacher(run: Run) -> Row:
             | {
                 "heading": labels.task(row["task"]),
                 "label": labels.teacher_method(row["method"], row["degree"]),
-                "split_name": labels.split(row["split"], splits),
+                "split_name": labels.split(row["split"]),
             }
             for row in run.asked
         ],
@@ -191,7 +190,7 @@ def examples(run: Run) -> Row:
     shown = []
     for e in (e for e in chosen if e["question_id"] in questions):
         texts = {name: questions[e["question_id"]][name] for name in ("question", "answer")}
-        names = {"task_name": labels.task(e["task"]), "split_name": labels.split(e["split"], run.splits)}
+        names = {"task_name": labels.task(e["task"]), "split_name": labels.split(e["split"])}
         shown.append(e | texts | names | {"teacher": asked.get(e["question_id"])})
     return {"examples": shown}
 
@@ -215,7 +214,7 @@ def leakage(run: Run) -> Row:
     """Per task and test split: the share of its questions that train questions give away in one form or another."""
     forms = ("exact", "masked_digits", "template", "context", "other_task")
     rows = [
-        {"heading": labels.task(row["task"]), "split": labels.split(row["split"], run.splits), "n": row["n"]}
+        {"heading": labels.task(row["task"]), "split": labels.split(row["split"]), "n": row["n"]}
         | {form: row[form] / row["n"] for form in forms}
         for row in tasks.leakage(run["questions"]).to_pylist()
     ]

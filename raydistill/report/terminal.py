@@ -35,7 +35,7 @@ def show(store: Store, settings: Settings, console: Console | None = None) -> No
         _print_epochs(run, console)
     if run.together:
         for task, split in dict.fromkeys((r["task"], r["split"]) for r in run.together):
-            where = f"{labels.task(task)}, {labels.split(split, run.splits)}; asked: share passed on to the teacher"
+            where = f"{labels.task(task)}, {labels.split(split)}; asked: share passed on to the teacher"
             console.print(Text.assemble(("Student and teacher: ", "bold"), where))
             rows = [r for r in run.together if (r["task"], r["split"]) == (task, split)]
             console.print(Padding(_together(rows, run), (0, 0, 0, 1)))
@@ -88,7 +88,7 @@ def _students(rows: list[Row], run: Run) -> Table:
     """One line for each student and training of a task, one column for each split."""
     splits = list(dict.fromkeys(r["split"] for r in rows))
     counts = {split: max(r["n"] for r in rows if r["split"] == split) for split in splits}
-    heads = [f"{labels.split(split, splits)} (n = {counts[split]:,})" for split in splits]
+    heads = [f"{labels.split(split)}\n(n = {counts[split]:,})" for split in splits]
     seeds = max(r["seeds"] for r in rows)
     table = _table("Student", f"Trained on{f', mean of {seeds} seeds' if seeds > 1 else ''}", *heads)
     cells: dict[tuple[str, str, int], dict[str, Row]] = {}
