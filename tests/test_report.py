@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import re
+import shlex
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -364,6 +366,13 @@ def test_a_curve_goes_through_its_points() -> None:
     assert y1 > y2 > 0  # downwards counts in SVG
 
 
+def test_the_ring_of_a_threshold_lies_within_the_axes() -> None:
+    line = {"label": "x", "method": "vanilla", "degree": 1, "dashed": False, "points": [(0.0, 0.65), (1.0, 0.9)]}
+    svg = plots.cascades([line | {"chosen": (0.5, 0.55)}], "t")  # lower than the points that are drawn
+    (ring,) = re.findall(r'<circle class="ring"[^>]* cy="(\d+)"', svg)
+    assert 0 < int(ring) <= plots.HEIGHT - plots.BOTTOM
+
+
 def test_a_map_of_many_points_is_no_heavy_page() -> None:
     points = [
         {"question_id": str(i), "cluster": i % 9, "x": math.sin(i) * i, "y": math.cos(i * i)} for i in range(100_000)
@@ -399,7 +408,7 @@ def test_page_of_a_whole_run_says_what_came_out(tmp_path: Path) -> None:
         *("leakage", "paper", "reproduce"),
     ]
     assert len(seen.ids) == len(set(seen.ids))
-    assert {a[1:] for a in seen.addresses if not a.startswith("data:")} <= set(seen.ids)  # links within the page only
+    assert {a[1:] for a in seen.addresses} <= set(seen.ids)  # links within the page only
     assert {"script", "iframe", "link", "img", "object"} & set(seen.tags) == set()
     assert not re.search(r"@import|url\(\s*['\"]?(?!#)", html)
 
@@ -412,6 +421,24 @@ def test_page_and_summary_do_without_any_table(tmp_path: Path, missing: tuple[st
     out = io.StringIO()
     terminal.show(store, run_settings(), Console(file=out, width=80))
     assert "report.html" in out.getvalue()
+
+
+def test_judges_differ_on_answers_and_lost_samples_are_none() -> None:
+    samples = report_tables.make(splits=(("train", 10),))["zero_shot"]
+    wrong = {"robust_correct": False, "baseline_correct": False}
+    for row, lost in enumerate([*[""] * 8, "429", "429"]):
+        samples = changed(samples, row, error=lost, **wrong)
+    samples = changed(samples, 3, robust_correct=True, robust_prediction="yes")
+    (row,), answers = results.disagreements(samples)
+    assert (answers, row["prediction"]) == (8, "yes")
+
+
+def test_the_command_to_go_on_survives_any_directory_name() -> None:
+    run = Run({n: schema.empty_table() for n, schema in SCHEMAS.items()}, run_settings())
+    place = "runs/it's my run"
+    run = dataclasses.replace(run, settings=run.settings.model_copy(update={"run_dir": place}))
+    command = re.findall("python jobs/full_pipeline.py .*", Page(page.render(run)).text)[0]
+    assert shlex.split(command)[2] == f"{place}/settings.yaml"
 
 
 def test_page_of_failed_trials_and_lost_answers_says_so(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from raydistill.config import UNTRAINED
 from raydistill.report import labels
 
-WAYS = ("last", "validation", "best_on_test")
+WAYS = tuple(labels.EPOCHS)
 _EVERY = "the students were not judged after every epoch (students.evaluate_every_epoch)"
 
 

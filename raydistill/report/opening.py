@@ -23,7 +23,7 @@ def head(run: Run) -> Row:
     errors = [e for name in ("zero_shot", "few_shot") for e in run[name]["error"].to_pylist()]
     if any(errors):
         lost = f"{sum(map(bool, errors)):,} of {len(errors):,}"
-        notices.append(f"{lost} teacher answers failed and count in no figure. The same command again retries them.")
+        notices.append(f"{lost} teacher answers failed and count in no accuracy. The same command again retries them.")
     if run.generated:
         of = ", ".join(map(labels.task, run.generated))
         notices.append(

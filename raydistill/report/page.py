@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from importlib import resources
 from itertools import groupby
@@ -97,7 +98,7 @@ def _environment() -> jinja2.Environment:
 def _reproduce(run: Run) -> Row:
     manifests = [{"name": name, **manifest} for name, manifest in run.manifests.items()]
     versions = manifests[-1].get("versions", {}) if manifests else {}
-    again = f"python jobs/full_pipeline.py {run.settings.run_dir.rstrip('/')}/settings.yaml"
+    again = f"python jobs/full_pipeline.py {shlex.quote(run.settings.run_dir.rstrip('/') + '/settings.yaml')}"
     return {
         "command": f"{again}\n{again} --run_dir runs/again",
         "settings": yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True),

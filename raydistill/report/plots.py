@@ -100,14 +100,15 @@ def cascades(lines: Sequence[dict[str, Any]], title: str) -> Markup:
     Args:
         lines: as for `curves`, with points (share, accuracy) and `chosen`, the point of the chosen threshold or None.
     """
-    low = _floor(accuracy for line in lines for _, accuracy in line["points"])
+    lines = [{**line, "chosen": [line["chosen"]] if line["chosen"] else []} for line in lines]
+    low = _floor(accuracy for line in lines for _, accuracy in line["points"] + line["chosen"])
     scaled = [
         line
         | {
             name: [(share, (accuracy - low) / (1 - low)) for share, accuracy in line[name]]
             for name in ("points", "chosen")
         }
-        for line in ({**line, "chosen": [line["chosen"]] if line["chosen"] else []} for line in lines)
+        for line in lines
     ]
     shares = [(at, f"{text} %") for at, text in _share_ticks(0.0)]
     return _chart(scaled, title, shares, _share_ticks(low), "share of the questions that go to the teacher", ends=True)

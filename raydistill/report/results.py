@@ -14,6 +14,7 @@ from statistics import NormalDist, fmean
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.stats import binomtest
 
 from raydistill import tables
@@ -299,7 +300,7 @@ def examples(results: pa.Table, predictions: pa.Table, each: int = 2) -> list[Ro
 def disagreements(*judged: pa.Table | None) -> tuple[list[Row], int]:
     """The answers (of SAMPLES or PREDICTIONS) on which the two judges differ, and how many answers there are.
 
-    In the rows, `prediction` and `correct` are the robust judge's.
+    Samples that were asked for in vain are no answers. In the rows, `prediction` and `correct` are the robust judge's.
     """
     names = ["task", "question_id", "prediction", "correct", "baseline_prediction", "baseline_correct"]
     robust = {"prediction": "robust_prediction", "correct": "robust_correct"}
@@ -307,9 +308,15 @@ def disagreements(*judged: pa.Table | None) -> tuple[list[Row], int]:
         dict(zip(names, row.values(), strict=True))
         for table in judged
         if table is not None
-        for row in _rows([table], [robust.get(n, n) if "robust_correct" in table.column_names else n for n in names])
+        for row in _rows(
+            [_answered(table)], [robust.get(n, n) if "robust_correct" in table.column_names else n for n in names]
+        )
     ]
     return [row for row in rows if bool(row["correct"]) != bool(row["baseline_correct"])], len(rows)
+
+
+def _answered(table: pa.Table) -> pa.Table:
+    return table.filter(pc.equal(table["error"], "")) if "error" in table.column_names else table
 
 
 def _trial_order(row: Row, students: Sequence[str] = ()) -> tuple[Any, ...]:
