@@ -167,7 +167,7 @@ def test_the_pass_end_to_end_its_budget_and_its_journal(tmp_path: Path, tiny_gpt
     [book] = [row for row in store.read("ledger").to_pylist() if row["stage"] == "judge"]
     assert book["kind"] == "judgement"
     assert 1500 < book["prompt_tokens"] + book["completion_tokens"] <= 2000
-    assert book["calls"] == pc.sum(first["calls"]).as_py() < len(right)
+    assert 0 < book["calls"] <= pc.sum(first["calls"]).as_py() < len(right)  # the same text twice: one call
 
     before = finished(store)
     run(tmp_path, tiny_gpt2, small)
