@@ -40,7 +40,7 @@ from raydistill.config import QuestionSettings, Settings, SimulatedSettings
 from raydistill.teacher import compaction, journal, simulated
 
 KEY = "sk-kill-loop-0123456789abcdef"
-TARGETS = ("driver", "driver", "node", "governor", *["actor"] * 6)  # each so often in ten kills
+TARGETS = (*["driver"] * 3, "node", *["governor"] * 2, *["actor"] * 14)  # each so often in twenty kills
 
 
 def main() -> None:
@@ -175,7 +175,7 @@ def disturbed(
         deadline = time.monotonic() + 120
         while server.stats()["requests"] < before + 20 and driver.is_alive() and time.monotonic() < deadline:
             time.sleep(0.02)  # it is working (again)
-        time.sleep(luck.uniform(0.0, 0.7))
+        time.sleep(luck.uniform(0.0, 0.5))
         if not targets:
             targets += luck.sample(TARGETS, len(TARGETS))
         asking = ray.workers("MapWorker")

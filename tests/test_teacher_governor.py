@@ -130,12 +130,17 @@ def test_money_is_reserved_before_it_is_spent(budget: float, seed: int) -> None:
     raise AssertionError("it never stopped")
 
 
-def test_a_dead_actor_gives_its_slots_back_and_its_money_counts_as_spent() -> None:
+@pytest.mark.parametrize("known_by", ["its silence", "its block"])
+def test_a_dead_actor_gives_its_slots_back_and_its_money_counts_as_spent(known_by: str) -> None:
     clock = Clock()
     governor = Governor(Limits(in_flight=10, tokens=1000), clock)
     governor.exchange(Report("dead", 0, 10, [(100, 0.0)] * 5))
     governor.exchange(Report("dead", 5, 5))
-    clock.now += SILENT_S + 1
+    governor.begin(7, "dead")
+    if known_by == "its silence":
+        clock.now += SILENT_S + 1
+    else:
+        governor.begin(7, "b")
     grant = governor.exchange(Report("b", 0, 100, [(100, 0.0)] * 10))
     assert grant.slots == 10
     assert grant.tickets == 5
@@ -144,7 +149,7 @@ def test_a_dead_actor_gives_its_slots_back_and_its_money_counts_as_spent() -> No
 
 def test_a_block_that_is_begun_again_is_known() -> None:
     governor = Governor(Limits(in_flight=1))
-    assert [governor.begin(1), governor.begin(2), governor.begin(1)] == [False, False, True]
+    assert [governor.begin(1, "a"), governor.begin(2, "a"), governor.begin(1, "b")] == [False, False, True]
 
 
 def test_prices() -> None:

@@ -417,7 +417,7 @@ def test_ctrl_c_brings_the_calls_in_flight_home(server: simulated.Teacher, tmp_p
 def test_kill_loop() -> None:
     loop = Path(__file__).resolve().parents[1] / "benchmarks" / "kill_loop.py"
     done = subprocess.run(
-        [sys.executable, str(loop), "--kills", "20", "--questions", "300", "--latency", "0.15"],
+        [sys.executable, str(loop), "--kills", "20", "--questions", "400", "--latency", "0.15"],
         capture_output=True,
         text=True,
         timeout=900,

@@ -102,14 +102,15 @@ class Governor:
         self.stop: tuple[str, str] | None = None
         self.counts: dict[str, float] = {}
         self.actors: dict[str, _Share] = {}
-        self.blocks: set[int] = set()
+        self.blocks: dict[int, str] = {}  # who has begun which
 
     def exchange(self, report: Report) -> Grant:
         """Take in what happened and hand out what may happen next."""
         now = self.clock()
         me = self.actors.setdefault(report.actor, _Share())
         me.in_flight, me.wish, me.seen = report.in_flight, report.in_flight + report.waiting, now
-        self._bury(now)
+        for name in [name for name, share in self.actors.items() if now - share.seen >= SILENT_S]:
+            self._bury(name)
         self._settle(report, me, now)
         me.slots = self._slots(me)
         tickets, again_s = (0, BEAT_S) if self.stop or now < self.paused_until else self._grant(report.wants, me, now)
@@ -122,11 +123,13 @@ class Governor:
             stop=self.stop,
         )
 
-    def begin(self, block: int) -> bool:
-        """True where `block` was begun before, by an actor that has died."""
-        seen = block in self.blocks
-        self.blocks.add(block)
-        return seen
+    def begin(self, block: int, actor: str) -> bool:
+        """True where `block` was begun before, by an actor that has died: its slots are free at once."""
+        before = self.blocks.get(block)
+        self.blocks[block] = actor
+        if before not in (None, actor):
+            self._bury(before)
+        return before is not None
 
     def drain(self, why: str, message: str) -> None:
         """Let nobody send any more; calls in flight come home."""
@@ -155,12 +158,11 @@ class Governor:
     def reserved_tokens(self) -> int:
         return sum(share.reserved_tokens for share in self.actors.values())
 
-    def _bury(self, now: float) -> None:
-        """Forget silent actors; what they had reserved may have been spent, so it counts as that."""
-        for name in [name for name, share in self.actors.items() if now - share.seen >= SILENT_S]:
-            share = self.actors.pop(name)
-            self.spent_usd += share.reserved_usd
-            self.spent_tokens += share.reserved_tokens
+    def _bury(self, actor: str) -> None:
+        """Forget a dead actor; what it had reserved may have been spent, so it counts as that."""
+        share = self.actors.pop(actor, _Share())
+        self.spent_usd += share.reserved_usd
+        self.spent_tokens += share.reserved_tokens
 
     def _settle(self, report: Report, me: _Share, now: float) -> None:
         me.reserved_usd -= report.settled_usd

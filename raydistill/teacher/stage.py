@@ -188,7 +188,7 @@ class Asker:
                 self.caller.permits.give_up("journal", f"{text}\n  {hint}")
         if block.num_rows == 0:  # a stage without questions
             return _OUT.empty_table()
-        if await self.governor.begin.remote(block["block"][0].as_py()):
+        if await self.governor.begin.remote(block["block"][0].as_py(), self.caller.permits.actor):
             self.reader.refresh()  # an actor that died had begun this block
         rows = [asyncio.ensure_future(self._one(row)) for row in block.to_pylist()]
         found = [sample for row in rows for sample in await row]
