@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
         cluster.connect(settings.ray)
     found = search.search(questions, training, settings, store, Progress())
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     names = ("task", "student", "method", "degree")
     for key in dict.fromkeys(tuple(r[n] for n in names) for r in found):
         rows = [r for r in found if tuple(r[n] for n in names) == key]

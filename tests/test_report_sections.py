@@ -316,8 +316,16 @@ def test_a_model_card_has_no_partial_sum(tmp_path: Path, prices: tuple[float | N
     card.write(student, made["questions"], mine, teacher, store)
     text = store.read_text(f"{folder}/README.md")
     assert text is not None
-    assert re.search(rf"some-model at \S+, 440 calls, {re.escape(told)}[.;]", text)
+    assert re.search(rf"some-model at \S+, 440 calls on the whole task, {re.escape(told)}[.;]", text)
     assert ("$" in text) == (told[0] == "$")
+    assert re.search(r"\| test \| 9 (\| \d+\.\d % ){4}\|", text)
+
+    student = next(r for r in made["students"].to_pylist() if r["method"] == "vanilla")
+    store.write_text(f"students/{student['trial']}/model/config.json", "{}")
+    mine = made["predictions"].filter(pa.compute.field("trial") == student["trial"])
+    card.write(student, made["questions"], mine, teacher, store)
+    text = store.read_text(f"students/{student['trial']}/model/README.md") or ""
+    assert re.search(r"\| test \| 9 (\| \d+\.\d % ){2}\| – \| \d", text)  # answers alone have no mark to have
 
 
 def test_a_page_grows_by_little_for_each_trial(tmp_path: Path) -> None:

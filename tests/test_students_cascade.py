@@ -18,7 +18,7 @@ from raydistill.config import CascadeSettings
 from raydistill.errors import SettingsError
 from raydistill.report import results
 from raydistill.store import Store
-from raydistill.students.cascade import Point, at, choose, curve, vote
+from raydistill.students.cascade import Point, at, choose, curve, goal, vote
 from raydistill.tables import CASCADE, SAMPLES, STUDENTS
 
 job = runpy.run_path(str(Path(__file__).resolve().parents[1] / "jobs" / "cascade.py"))["main"]
@@ -81,6 +81,14 @@ def test_a_sure_student_is_left_alone():
     assert curve([], [], []) == []
 
 
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [({"accuracy": 0.995}, "as reach 99.5 %"), ({"accuracy": 0.29}, "as reach 29 %"), ({}, "at most 20 % of the")],
+)
+def test_a_goal_is_told_as_it_is(target, told):
+    assert told in goal(CascadeSettings(**target))
+
+
 def test_votes():
     assert vote(["a", "b", "b", None]) == ("b", 0.5)
     assert vote(["a", "b"]) == ("a", 0.5)
@@ -125,8 +133,10 @@ def test_job_writes_the_curves_of_a_student_and_a_teacher_and_the_report_anew(tm
     validation = [r for r in rows if (r["confidence"], r["split"]) == ("probability", "validation")]
     assert next(r for r in validation if r["chosen"])["teacher_share"] <= 0.5
     assert "Student and teacher together" in store.read_text("report.html")
-    assert "at most 50% of the questions" in store.read_text("report.html")
+    assert "at most 50 % of the questions" in store.read_text("report.html")
     assert "Student and teacher:" in capsys.readouterr().out
 
     with pytest.raises(SettingsError, match="validation_share"):
         job([str(given), "--students.validation_share", "0"])
+    with pytest.raises(SettingsError, match="trained with these settings"):
+        job([str(given), "--students.epochs", "7"])

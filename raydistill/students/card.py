@@ -31,7 +31,7 @@ def write(
 
 
 def _cost(task: str, store: Store, *, api: bool) -> str:
-    """The calls that the task took and, of a paid teacher, what they cost: no sum where a price is unknown."""
+    """The calls that the task took, for all of its students, and what a paid teacher took for them, where known."""
     if store.manifest("ledger") is None:
         return ""
     spent = store.read("ledger").filter(pc.field("task") == task)
@@ -39,7 +39,7 @@ def _cost(task: str, store: Store, *, api: bool) -> str:
     if not calls:
         return ""
     usd = "price unknown" if spent["usd"].null_count else f"${pc.sum(spent['usd']).as_py():,.4f}"
-    return f", {calls:,} calls" + (f", {usd}" if api else "")
+    return f", {calls:,} calls on the whole task" + (f", {usd}" if api else "")
 
 
 def _card(student: dict[str, Any], questions: pa.Table, predictions: pa.Table, *, seq2seq: bool, teacher: str) -> str:
@@ -51,7 +51,7 @@ def _card(student: dict[str, Any], questions: pa.Table, predictions: pa.Table, *
     answer = f"its reasoning, then `{MARK}` and the answer" if thinks else "the answer alone"
     scores = "\n".join(
         f"| {split} | {part.num_rows} | {_share(part, 'correct')} | {_share(part, 'baseline_correct')} | "
-        f"{_share(part, 'formatted')} | {_share(part, 'complete')} |"
+        f"{_share(part, 'formatted') if thinks else '–'} | {_share(part, 'complete')} |"
         for split in sorted(set(predictions["split"].to_pylist()))
         for part in [predictions.filter(pc.field("split") == split)]
     )

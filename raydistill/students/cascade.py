@@ -91,5 +91,5 @@ def key(store: Store) -> str:
 def goal(settings: CascadeSettings) -> str:
     """What the threshold is chosen for, in words."""
     if settings.accuracy is not None:
-        return f"as few teacher calls as reach {settings.accuracy:.0%}"
-    return f"the most right answers with at most {settings.teacher_share:.0%} of the questions to the teacher"
+        return f"as few teacher calls as reach {100 * settings.accuracy:g} %"
+    return f"the most right answers with at most {100 * settings.teacher_share:g} % of the questions to the teacher"

@@ -62,11 +62,16 @@ def consult(
         samples: SAMPLES of the teacher, zero-shot and few-shot together.
 
     Raises:
-        SettingsError: see `check`.
+        SettingsError: see `check`; or no student was trained with these settings.
     """
     check(samples, settings)
     trials = {t.trial: t for t in grid.plan(questions, training, settings, store)[0]}
     trained = [s for s in students.to_pylist() if s["trial"] in trials and not s["error"]]
+    if not trained:
+        raise SettingsError(
+            f"No student in {store.path} was trained with these settings.",
+            "Give the settings that the pipeline ran with (settings.yaml there), or run the pipeline again.",
+        )
     tests = questions.filter(pc.is_in(questions["split"], pa.array(predict.TEST_SPLITS)))
     held_out = [(s, trials[s["trial"]].validation) for s in trained]
     rows: list[dict[str, Any]] = []
