@@ -181,7 +181,7 @@ class _Run:
                 vectors = embed.embed(pool, how, Store(str(cache.folder("shared"))), shown.update)
             chosen, clusters = select.select_remote(questions, vectors, zero_shot, how, self.settings.students.methods)
             shown.finish(f"{chosen.num_rows} exemplars chosen from {pool.num_rows:,} questions")
-        self.store.write("clusters", clusters, "made with exemplars")
+        self.store.write("clusters", clusters, "with exemplars")
         return chosen
 
     def train(self, questions: pa.Table, training: pa.Table) -> pa.Table:

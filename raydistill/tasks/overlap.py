@@ -75,7 +75,7 @@ def _mask_names(question: str, lower_words: set[str]) -> str:
 
 
 def _context(question: str) -> str:
-    """The question without its options and its last sentence; "" (which no train question shares) if that is all."""
+    """The question without its options and its last sentence; the whole question if that is all."""
     story = question.partition("\nWhich choice is true?")[0].strip()
     sentences = re.split(r"(?<=[.!?])\s+", story)
     return " ".join(sentences[:-1]) or question
