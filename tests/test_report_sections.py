@@ -196,6 +196,16 @@ def test_a_cascade_is_drawn_from_the_student_alone_to_the_teacher_alone(tmp_path
     assert re.search(r"answers alone +tokens +60\.0 % +100\.0 % +90\.0 % +30\.0 %", out.getvalue())
 
 
+def test_a_threshold_that_passes_everything_on_is_a_word(tmp_path: Path) -> None:
+    store, rows = with_cascade(tmp_path)
+    whole_way = [
+        row | ({"threshold": math.inf, "teacher_share": 1.0, "accuracy": 1.0} if row["chosen"] else {}) for row in rows
+    ]
+    store.write("cascade", pa.Table.from_pylist(whole_way, schema=tables.CASCADE), cascade.key(store), goal="a goal")
+    text = words(Path(page.write(store, run_settings())).read_text("utf-8"))
+    assert "tokens 60.0 % 100.0 % 100.0 % 100.0 % above 1" in text
+
+
 def test_a_cascade_of_other_answers_is_not_shown(tmp_path: Path) -> None:
     store, _ = with_cascade(tmp_path)
     assert read(store, run_settings())["cascade"].num_rows
