@@ -330,12 +330,15 @@ def test_a_model_card_has_no_partial_sum(tmp_path: Path, prices: tuple[float | N
     assert ("$" in text) == (told[0] == "$")
     assert re.search(r"\| test \| 9 (\| \d+\.\d % ){4}\|", text)
 
+    assert "chosen on" not in text
     student = next(r for r in made["students"].to_pylist() if r["method"] == "vanilla")
+    student["settings"] = json.dumps({"select": "best_on_test"})
     store.write_text(f"students/{student['trial']}/model/config.json", "{}")
     mine = made["predictions"].filter(pa.compute.field("trial") == student["trial"])
     card.write(student, made["questions"], mine, teacher, store)
     text = store.read_text(f"students/{student['trial']}/model/README.md") or ""
     assert re.search(r"\| test \| 9 (\| \d+\.\d % ){2}\| – \| \d", text)  # answers alone have no mark to have
+    assert "chosen on these questions of the split test, which is optimistic" in text
 
 
 def test_a_page_grows_by_little_for_each_trial(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def training(run: Run) -> Row:
                 lines = [line for trial in mine for line in _lines(trial, columns)]
                 if lines:
                     words = f"{columns[0]}, dashed: {columns[1]}" if any(x["dashed"] for x in lines) else columns[0]
-                    title = f"{run.short_names[student]}, {words.replace('_', ' ')}"
+                    title = f"{run.short_names[student]}, {words.replace('_', ' ')}{', %' * share}"
                     charts.append({"title": title, "chart": plots.curves(lines, title, share=bool(share))})
         if charts:
             curves.append({"name": labels.task(task), "charts": charts})

@@ -55,6 +55,8 @@ def _card(student: dict[str, Any], questions: pa.Table, predictions: pa.Table, *
         for split in sorted(set(predictions["split"].to_pylist()))
         for part in [predictions.filter(pc.field("split") == split)]
     )
+    chosen_on_test = json.loads(student["settings"]).get("select") == "best_on_test"
+    optimistic = "\nIts epoch was chosen on these questions of the split test, which is optimistic.\n" * chosen_on_test
     name = student["student"]
     if Path(name).expanduser().is_dir():
         name, base = Path(name).name, ""  # a folder's place is nobody's business, and no id of the hub
@@ -84,7 +86,7 @@ out = model.generate(**tokenizer(prompt, return_tensors="pt"), do_sample=False, 
 | questions | n | accuracy | accuracy, published judge | has the mark | ended by itself |
 |---|---|---|---|---|---|
 {scores}
-
+{optimistic}
 Settings: `{student["settings"]}`
 """
 
