@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from raydistill.errors import TeacherError
 from raydistill.progress import Progress
 from raydistill.store import Store
 from raydistill.tables import JUDGEMENTS
-from raydistill.teacher import estimate, simulated_rationales
-from raydistill.teacher.simulated_puzzles import attempt, recognise
+from raydistill.teacher import estimate
+from raydistill.teacher.simulated import rationales
+from raydistill.teacher.simulated.puzzles import attempt, recognise
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,11 @@ def test_the_simulated_teacher_sees_through_its_own_lucky_rationales(task: str) 
     rows = tasks.load_questions(QuestionSettings.model_validate(source), 0).to_pylist()
     seen: dict[float, Counter[tuple[bool, str]]] = {1.0: Counter(), 0.7: Counter()}
     for i, row in enumerate(rows):
-        puzzle, rng, lucky = recognise(row["question"]), simulated_rationales.Random(i), bool(i % 2)
-        text = simulated_rationales.WORDINGS[puzzle.kind](
-            puzzle, attempt(puzzle, rng, right=True, lucky=lucky), rng, True
-        )
+        puzzle, rng, lucky = recognise(row["question"]), rationales.Random(i), bool(i % 2)
+        text = rationales.WORDINGS[puzzle.kind](puzzle, attempt(puzzle, rng, right=True, lucky=lucky), rng, True)
         for accuracy, counts in seen.items():
             how = SimulatedSettings(judge_accuracy=accuracy, run_on_share=0)
-            reply = simulated_rationales.reply(prompts.judge(row["question"], text, row["answer"]), -1, how)
+            reply = rationales.reply(prompts.judge(row["question"], text, row["answer"]), -1, how)
             counts[lucky, judging.verdict(reply)] += 1
     perfect, fair = seen[1.0], seen[0.7]
     assert not perfect[True, "yes"]
@@ -185,8 +183,8 @@ def test_the_pass_end_to_end_its_budget_and_its_journal(tmp_path: Path, tiny_gpt
     ]
     assert len(dropped) == verdicts["no"]
     page = Path(store.path, "report.html").read_text(encoding="utf-8")
-    assert "teacher judges" in page
-    assert re.search(r">judge<", page)
+    assert f"{verdicts['no']} refused by the teacher as judge" in page
+    assert "<td>judge</td>" in page
 
 
 def test_the_estimate_has_a_line_for_the_judge_within_its_budget() -> None:
