@@ -286,6 +286,7 @@ class _Report(TrainerCallback):
         self.trainer: Trainer
         self.started = self.saved = time.monotonic()
         self.losses: list[float] = []
+        self.loss: float | None = None
         state = work / "history.json"
         saved: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {}
         self.history: list[dict[str, Any]] = saved.get("epochs", [])
@@ -308,7 +309,9 @@ class _Report(TrainerCallback):
         if not math.isfinite(loss):  # the mean over workers: every worker stops here
             raise _diverged(self.trial, f"The loss became {loss} at step {state.global_step}")
         self.losses.append(loss)
-        self._report(state, None)
+        self.loss = loss
+        if state.global_step % self.epoch_steps:  # else the epoch's end tells it: Ray takes up to 0.2 s for a report
+            self._report(state, None)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         settings, trial = self.trial.settings, self.trial
@@ -367,7 +370,7 @@ class _Report(TrainerCallback):
             "step": state.global_step,
             "steps": state.max_steps,
             "epoch": len(self.history),
-            "loss": self.losses[-1] if self.losses else None,
+            "loss": self.loss,
         }
         if self.history and self.history[-1]["validation_accuracy"] is not None:
             metrics["validation_accuracy"] = self.history[-1]["validation_accuracy"]
