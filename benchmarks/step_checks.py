@@ -37,7 +37,7 @@ from raydistill.report.results import wilson
 from raydistill.store import Store
 from raydistill.students import grid, predict
 from raydistill.tables import SAMPLES
-from raydistill.teacher.simulated_rationales import GREEDY, reply
+from raydistill.teacher.simulated.rationales import GREEDY, reply
 
 METHOD = "new_fine_tune_cot"
 EXEMPLARS = 8

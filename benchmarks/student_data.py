@@ -9,7 +9,7 @@ from raydistill import tasks
 from raydistill.answers import clean_rationale
 from raydistill.config import QuestionSettings, SimulatedSettings
 from raydistill.prompts import zero_shot
-from raydistill.teacher.simulated_rationales import GREEDY, reply
+from raydistill.teacher.simulated.rationales import GREEDY, reply
 
 GENERATED = ["coin_flip", "last_letter_concatenation", "tracking_shuffled_objects"]
 

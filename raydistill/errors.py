@@ -48,6 +48,15 @@ class TooManyFailures(UserError):
     exit_code = 4
 
 
+def budget_reached(message: str, kept: str) -> BudgetReached:
+    """The teacher's budget allows no further call (`message` says which) and what is bought is `kept`."""
+    limit = "--teacher.max_usd" if "$" in message else "--teacher.max_tokens"
+    return BudgetReached(
+        f"The budget of this run is used up: {message}; {kept}.",
+        f"Give the same command with a larger {limit}: it goes on where it stopped.",
+    )
+
+
 def storage_refused(place: str, error: OSError) -> tuple[str, str]:
     """What to say, and what to do, where `place` ("the journal runs/x/journal") cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

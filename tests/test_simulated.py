@@ -28,7 +28,7 @@ from raydistill.config import QuestionSettings, SimulatedSettings
 from raydistill.errors import TeacherError
 from raydistill.tasks import load_questions
 from raydistill.teacher import simulated
-from raydistill.teacher.simulated_rationales import GREEDY, read_prompt, reply
+from raydistill.teacher.simulated.rationales import GREEDY, read_prompt, reply
 
 QUIET = SimulatedSettings(latency_s=0, run_on_share=0)
 COIN = (

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from raydistill.equations import equations
 from raydistill.steps import check
-from raydistill.teacher import simulated_rationales
-from raydistill.teacher.simulated_puzzles import attempt, recognise
+from raydistill.teacher.simulated import rationales
+from raydistill.teacher.simulated.puzzles import attempt, recognise
 
 
 def false_equations(text: str) -> list[str]:
@@ -365,6 +365,6 @@ def test_the_simulated_teacher_is_seen_through(task: str) -> None:
     puzzle, rng = recognise(question), Random(task)
     for i, lucky in enumerate((False, True) * 100):
         working = attempt(puzzle, rng, right=True, lucky=lucky, habit=i % 4 > 1)
-        text = simulated_rationales.WORDINGS[puzzle.kind](puzzle, working, rng, True)
+        text = rationales.WORDINGS[puzzle.kind](puzzle, working, rng, True)
         found = check(text, question=question, prediction=working.answer, answer_type=kind, choices=choices)
         assert bool(found) == lucky, (text, found)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from raydistill.config import TeacherSettings
-from raydistill.errors import BudgetReached, TeacherError
+from raydistill.errors import BudgetReached, TeacherError, budget_reached
 from raydistill.progress import Stage
 from raydistill.teacher import journal, pricing, retries
 from raydistill.teacher import ledger as ledgers
@@ -175,8 +175,6 @@ class _Batches:
     def _affordable(self, wanted: list[Wanted], running: list[dict[str, Any]]) -> tuple[list[Wanted], BudgetReached]:
         """As many requests as the rest of the budget surely covers beside the batches that run, and what to say where
         that is none."""
-        from raydistill.teacher.stage import budget_reached
-
         under_way = [note.get("most", (0.0, 0)) for note in running]
         usd = self.spent_usd + sum(most[0] for most in under_way)
         tokens, message = self.spent_tokens + sum(most[1] for most in under_way), ""

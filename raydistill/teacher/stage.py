@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raydistill.config import Settings, TeacherSettings, journal_path
-from raydistill.errors import BudgetReached, TeacherError, TooManyFailures, UserError
+from raydistill.errors import TeacherError, TooManyFailures, UserError, budget_reached
 from raydistill.progress import Progress, Stage
 from raydistill.store import Store
 from raydistill.tables import SAMPLES
-from raydistill.teacher import compaction, journal, pricing
+from raydistill.teacher import batch, compaction, journal, pricing
 from raydistill.teacher import ledger as ledgers
 from raydistill.teacher.caller import About, Caller
 from raydistill.teacher.client import Client
@@ -86,8 +86,6 @@ def ask(
             limits = _limits(teacher, folder, settings.run_path, stage, caps)
             try:
                 if teacher.transport == "batch":
-                    from raydistill.teacher import batch
-
                     about = About(settings.run_path, session, stage)
                     rows = batch.ask(asks, teacher, endpoint, folder, about, limits, shown)
                     table = pa.Table.from_pylist(rows, schema=_OUT)
@@ -360,14 +358,6 @@ def _raise_stop(why: str, message: str, told: dict[str, Any]) -> NoReturn:
     if why == "fatal":
         raise TeacherError(f"The teacher refuses: {message}; {kept}.", "Mend it and give the same command again.")
     raise UserError(f"The stage stopped: {message}; {kept}.", "Give the same command again: it goes on.")
-
-
-def budget_reached(message: str, kept: str) -> BudgetReached:
-    limit = "--teacher.max_usd" if "$" in message else "--teacher.max_tokens"
-    return BudgetReached(
-        f"The budget of this run is used up: {message}; {kept}.",
-        f"Give the same command with a larger {limit}: it goes on where it stopped.",
-    )
 
 
 def _check_failures(stage: str, samples: pa.Table, asked: int, teacher: TeacherSettings) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from raydistill import answers, steps
 from raydistill.config import AnswerType, SimulatedSettings
 from raydistill.prompts import JUDGE
-from raydistill.teacher.simulated_puzzles import (
+from raydistill.teacher.simulated.puzzles import (
     Puzzle,
     Working,
     attempt,

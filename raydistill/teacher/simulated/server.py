@@ -1,6 +1,6 @@
 """The HTTP side of the simulated teacher: routes, checks, rate limits, scripted behaviour, counts.
 
-What it speaks is said in `simulated`, what it writes in `simulated_rationales`.
+What it speaks is said in `simulated`, what it writes in `rationales`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 from aiohttp import web
 
 from raydistill.config import SimulatedSettings
-from raydistill.teacher.simulated_protocol import TOKEN_CHARS, Bucket, Refused, Request, cut, tokens
-from raydistill.teacher.simulated_rationales import GREEDY, read_prompt, reply
+from raydistill.teacher.simulated.protocol import TOKEN_CHARS, Bucket, Refused, Request, cut, tokens
+from raydistill.teacher.simulated.rationales import GREEDY, read_prompt, reply
 
 SERVER = "raydistill-simulated-teacher"
 CACHE_BLOCK, CACHE_MIN = 128, 1024  # tokens: what OpenAI's prompt cache counts in, and from where on

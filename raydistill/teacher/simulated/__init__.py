@@ -20,14 +20,13 @@ POST /admin/script {"rules": [...], "answers": {question: gold}}. The first rule
 GET  /admin/stats  counts as the server saw them; GET /admin/log the latest requests; POST /admin/reset forgets both
     and the rules.
 A token is four characters here, in prompts and completions alike.
+
+`python -m raydistill.teacher.simulated --port 8000` serves by hand.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import json
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +35,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from raydistill.config import SimulatedSettings
-from raydistill.errors import TeacherError
 from raydistill.teacher import child
 
 MODEL = "simulated-teacher"
@@ -105,40 +103,3 @@ def serve(
     hint = f"Is port {port} in use? Port 0 takes a free one." if port else "This is a defect of raydistill."
     with child.running(__name__, config, what="The simulated teacher", hint=hint, ready_s=60) as ready:
         yield Teacher(ready["base_url"], models[0])
-
-
-def main() -> None:
-    """python -m raydistill.teacher.simulated --port 8000 [--few-shot-accuracy 0.9 ...]"""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--model", action="append", help=f"a model name that it answers to (default {MODEL})")
-    parser.add_argument("--key-env", help="name of the environment variable with the API key that requests must carry")
-    parser.add_argument("--context-tokens", type=int, default=16384, help="longest prompt and completion")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    for name, info in SimulatedSettings.model_fields.items():
-        kind = float if isinstance(info.default, float) else int
-        option = "--" + name.replace("_", "-")
-        parser.add_argument(
-            option, type=kind, default=info.default, help=f"{info.description} (default {info.default})"
-        )
-    args = parser.parse_args()
-    from raydistill.teacher.simulated_server import run  # aiohttp: only where the server runs
-
-    if args.child:
-        config, ready = child.attach()
-        asyncio.run(run(config, lambda url: ready({"base_url": url})))
-    settings = {name: getattr(args, name) for name in SimulatedSettings.model_fields}
-    key = os.environ.get(args.key_env) if args.key_env else None
-    if args.key_env and not key:
-        raise TeacherError(f"The environment variable {args.key_env} is not set", "Set it to the key to ask for.")
-    config = {"settings": settings, "host": args.host, "port": args.port, "models": args.model or [MODEL]}
-    config |= {"api_key": key, "context_tokens": args.context_tokens}
-    try:
-        asyncio.run(run(config, lambda url: print(f"simulated teacher (a program, not a model) at {url}", flush=True)))
-    except KeyboardInterrupt:
-        print("stopped")
-
-
-if __name__ == "__main__":
-    main()
