@@ -23,9 +23,10 @@ STAGE = "judge"
 JUDGE_ASKS = pa.schema([*ASKS, ("sample_index", pa.int32())])
 """ASKS about one sample of a question, method and degree: one call each."""
 
-# "No errors were found" is no "no": a verdict stands by itself, at the beginning or at the end.
-_FIRST = re.compile(r"\W*(yes\b(?!\s+or\b)|no(?=\s*(?:[^\w\s]|\n|$)))", re.IGNORECASE)
-_LAST = re.compile(r"(?:^|[^\w\s]|\bis\s)\W*(yes|no)\W*$", re.IGNORECASE)
+# "No errors were found" is no "no", and "so the answer is no" restates an answer: a verdict stands by itself, at the
+# beginning or as the last sentence.
+_FIRST = re.compile(r"\W*(yes\b(?!\s+or\b)|no(?=\s*(?:[^\w\s]|\n|$)|\s+because\b))", re.IGNORECASE)
+_LAST = re.compile(r"(?:^|[.!?\n]|\bverdict\b(?:\s+is)?)\W*(yes|no)\W*$", re.IGNORECASE)
 
 
 def asks(questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table, settings: Settings) -> pa.Table:

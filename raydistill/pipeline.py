@@ -101,7 +101,12 @@ def _stages(run: _Run) -> str:
     )
     run.teacher.close()  # a local one would keep cores and memory from the students
     students = run.stage("students", [questions, training, learning], lambda: run.train(questions, training))
-    predictions = run.stage("predictions", [questions, students, learning], lambda: run.predict(questions, students))
+    predictions = run.stage(
+        "predictions",
+        [questions, students, learning],
+        lambda: run.predict(questions, students),
+        failed=lambda found: _unanswered(questions, students, found),
+    )
     run.stage("results", [students, predictions, questions], lambda: run.judge(students, predictions, questions))
     if settings.students.push_to_hub:
         hub.push(students, settings.students.push_to_hub, run.store, run.progress)
@@ -129,16 +134,21 @@ class _Run:
         self.store.write_text("settings.yaml", yaml.safe_dump(self.settings.model_dump(mode="json"), sort_keys=False))
         self.progress.say(f"raydistill {__version__} · run directory {self.store.path}")
 
-    def stage(self, name: str, inputs: list[Any], make: Callable[[], pa.Table]) -> pa.Table:
-        """Table `name`: read where it is complete and current, else made and written."""
+    def stage(
+        self,
+        name: str,
+        inputs: list[Any],
+        make: Callable[[], pa.Table],
+        failed: Callable[[pa.Table], int] | None = None,
+    ) -> pa.Table:
+        """Table `name`: read where it is complete, current and nothing of it `failed`, else made and written."""
         key = fingerprint(name, __version__, [_keyed(i) for i in inputs])
         if self.store.is_current(name, key):
             table = self.store.read(name)
             self.progress.skipped(name, table.num_rows)
             return table
         table = make()
-        failed = pc.sum(pc.not_equal(table["error"], "")).as_py() if "error" in table.column_names else 0
-        return self.store.write(name, table, key, failed=failed)
+        return self.store.write(name, table, key, failed=(failed or _errors)(table))
 
     @cached_property
     def endpoint(self) -> Endpoint:
@@ -207,6 +217,17 @@ class _Run:
         path = page.write(self.store, self.settings)
         terminal.show(self.store, self.settings)
         return path
+
+
+def _errors(table: pa.Table) -> int:
+    return pc.sum(pc.not_equal(table["error"], "")).as_py() or 0 if "error" in table.column_names else 0
+
+
+def _unanswered(questions: pa.Table, students: pa.Table, predictions: pa.Table) -> int:
+    """Trained students without a single answer, though their task has test questions."""
+    tasks_asked = {*questions.filter(pc.not_equal(questions["split"], "train"))["task"].to_pylist()}
+    trained = {s["trial"] for s in students.to_pylist() if not s["error"] and s["task"] in tasks_asked}
+    return len(trained - {*predictions["trial"].to_pylist()})
 
 
 def _keyed(part: Any) -> Any:

@@ -35,6 +35,9 @@ from raydistill.teacher.simulated.puzzles import attempt, recognise
             for text in (" Yes.", "yes", "\n\n**Yes**", "Yes, it does.", "Yes it does", '"Yes"', "Verdict: yes")
         ),
         *((text, "no") for text in (" No.", "NO", "No, the second flip is wrong.", "No - see step 2", "No\nStep 2.")),
+        ("No because the second flip is wrong.", "no"),
+        ("The coin is tails up, so the answer is no.", "unclear"),
+        ("Every step holds; the answer: yes", "unclear"),
         ("Every step is valid. Yes.", "yes"),
         ("My verdict is no.", "no"),
         ("Yes or no? No.", "no"),

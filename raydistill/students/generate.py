@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -46,19 +47,18 @@ def generate(
     student.model.eval()
     for at in range(0, len(order), batch_size):
         rows = order[at : at + batch_size]
-        sample = (temperature, _draws(rows, max_new_tokens, seed)) if temperature else None
+        sample = (temperature, _draws([prompts[i] for i in rows], max_new_tokens, seed)) if temperature else None
         done.update(zip(rows, _batch(student, [ids[i] for i in rows], max_new_tokens, sample), strict=True))
         if progress:
             progress(len(done))
     return [done[i] for i in range(len(ids))]
 
 
-def _draws(rows: list[int], steps: int, seed: int) -> torch.Tensor:
-    """Uniform numbers, rows × steps; a row's depend on its place alone, not on its batch."""
-    places = [
-        torch.Generator().manual_seed(hash((seed, row)) % 2**63) for row in rows
-    ]  # integers hash alike everywhere
-    return torch.stack([torch.rand(steps, generator=place) for place in places])
+def _draws(prompts: Sequence[str], steps: int, seed: int) -> torch.Tensor:
+    """Uniform numbers, prompts × steps; a row's depend on its prompt and `seed` alone, not on what it is asked with."""
+    digests = [hashlib.sha256(f"{seed}\n{prompt}".encode()).digest()[:7] for prompt in prompts]
+    own = [torch.Generator().manual_seed(int.from_bytes(digest, "big")) for digest in digests]
+    return torch.stack([torch.rand(steps, generator=generator) for generator in own])
 
 
 @torch.inference_mode()

@@ -148,6 +148,8 @@ def _trial(
     held_out = pc.is_in(texts["question_id"], withheld)
     test = of_task.filter(pc.field("split") == "test") if students.evaluate_every_epoch else of_task.slice(0, 0)
     learned = students.model_dump(mode="json", exclude=_NOT_LEARNED)
+    if students.select != "last":  # then answers decide which epoch's weights are kept, and these decide the answers
+        learned |= {name: getattr(students, name) for name in ("max_new_tokens", "answer_tokens")}
     key = fingerprint(
         [identity(name), task, method, degree, seed, learned, max(1, students.workers)],
         [content_hash(texts), content_hash(test), withheld.to_pylist()],

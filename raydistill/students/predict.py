@@ -55,9 +55,11 @@ def predict(questions: pa.Table, students: pa.Table, settings: Settings, store: 
                 _write(store, trial, keys[trial], finished[trial])
                 card.write(wanted[trial], asked[trial], finished[trial], settings.teacher, store)
             stage.update(stage.done + answered.num_rows)
+        lost = len(parts)  # opened by nobody, so answered by nobody
         stage.finish(
             f"{total:,} questions"
             + (f", {len(wanted) - len(pending)} students answered before" if len(pending) < len(wanted) else "")
+            + (f", {lost} students could not be opened and are in no figure" if lost else "")
         )
     tables = [finished[trial] for trial in wanted if trial in finished]
     table = pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
