@@ -172,6 +172,24 @@ def test_a_student_replaced_in_place_is_trained_and_judged_anew(tmp_path, tiny_g
     assert not trials[0] & trials[1]
 
 
+@pytest.mark.usefixtures("local_ray")
+def test_a_student_that_cannot_be_opened_is_asked_once_it_can(tmp_path, tiny_gpt2, capsys):
+    settings = tiny(tmp_path / "run", tiny_gpt2, students={"methods": ["vanilla"]})
+    store = Store(settings.run_path)
+    pipeline.run(settings)
+    [trained] = [row for row in store.read("students").to_pylist() if row["method"] == "vanilla"]
+    folder = Path(trained["checkpoint"])
+    folder.rename(folder.with_name("aside"))
+    (folder.parent / "predictions.key").unlink()
+    store.drop("predictions")
+    pipeline.run(settings)
+    assert "1 could not be opened" in capsys.readouterr().err
+    assert trained["trial"] not in store.read("predictions")["trial"].to_pylist()
+    folder.with_name("aside").rename(folder)
+    pipeline.run(settings)
+    assert store.read("predictions")["trial"].to_pylist().count(trained["trial"]) == 16
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
 def test_an_arithmetic_benchmark_with_a_teacher_that_is_settings(data_dir, tmp_path, tiny_t5, monkeypatch):

@@ -59,7 +59,7 @@ def predict(questions: pa.Table, students: pa.Table, settings: Settings, store: 
         stage.finish(
             f"{total:,} questions"
             + (f", {len(wanted) - len(pending)} students answered before" if len(pending) < len(wanted) else "")
-            + (f", {lost} students could not be opened and are in no figure" if lost else "")
+            + (f", {lost} could not be opened and are in no figure" if lost else "")
         )
     tables = [finished[trial] for trial in wanted if trial in finished]
     table = pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
