@@ -68,8 +68,11 @@ def _tiles(run: Run) -> list[Row]:
         ways = list(dict.fromkeys(r["method"] for r in asked))
         ways = sorted(ways, key=lambda m: labels.order(m, labels.METHODS))
         ends = list(dict.fromkeys([ways[0], ways[-1]]))
-        shares = [fmean(r["accuracy"] for r in asked if r["method"] == m) for m in ends]
-        tasks = len({r["task"] for r in asked})
+        right = {m: {r["task"]: r["accuracy"] for r in asked if r["method"] == m} for m in ends}
+        both = set.intersection(*({*of_task} for of_task in right.values())) or {*right[ends[0]]}  # like with like
+        ends = [m for m in ends if both <= {*right[m]}]
+        shares = [fmean(right[m][task] for task in both) for m in ends]
+        tasks = len(both)
         note = " → ".join(labels.teacher_method(m) for m in ends) + (f", mean of {tasks} tasks" if tasks > 1 else "")
         tiles.append(_tile("Teacher right", " → ".join(f"{100 * s:.1f}" for s in shares) + " %", note))
     curated = [r for r in run.curated if r["asked"]]
