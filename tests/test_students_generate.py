@@ -8,14 +8,7 @@ import torch
 from raydistill.students import models
 from raydistill.students.generate import generate
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny models: more threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 PROMPTS = [

@@ -33,6 +33,8 @@ from raydistill.store import Store
 from raydistill.students import folders, grid, predict
 from raydistill.tables import PREDICTIONS, QUESTIONS, STUDENTS, TRAINING
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAMES = ["Anna", "Ben", "Cleo", "Dan", "Eve", "Finn"]
 
 
@@ -436,15 +438,6 @@ import test_students_grid as t
 questions, training = t.tables(methods=("vanilla",))
 t.train(t.settings(sys.argv[1], sys.argv[2], methods=["vanilla"], epochs=4), questions, training)
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny models: more threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_a_killed_training_goes_on_from_its_last_epoch(tmp_path, tiny_gpt2):

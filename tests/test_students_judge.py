@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-import torch
 from test_students_generate import alone, student  # noqa: F401 (a fixture)
 from test_students_grid import answer, coins, settings, tables, train
 
@@ -16,12 +15,7 @@ from raydistill.tables import QUESTIONS
 TRIGGER = "\nTherefore, the answer (Yes or No) is"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def told(student: Student, prompt: str, limit: int) -> str:  # noqa: F811

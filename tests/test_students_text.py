@@ -14,14 +14,7 @@ from transformers import AutoTokenizer
 from raydistill.config import StudentSettings
 from raydistill.students import models, text, train
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny models: more threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 QUESTION = "A coin is heads up. Anna flips the coin. Is the coin still heads up?"

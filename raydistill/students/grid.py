@@ -259,7 +259,14 @@ def schedule(
         ),
     )
     try:
-        tuner.fit()
+        results = tuner.fit()
+        for ended in (results[i] for i in range(len(results))):
+            # Not the training's own failure, which is told already, but Ray's around it.
+            if ended.error is not None and ended.config is not None:
+                trial = make(ended.config)
+                if not any(store.read_text(f"{trial.folder}/{n}") for n in ("metrics.json", "error.txt")):
+                    store.write_text(f"{trial.folder}/error.txt", _cause(ended.error))
+                    store.write_text(f"{trial.folder}/traceback.txt", str(ended.error))
     finally:  # what is finished, and what is to be gone on with, lies in the trials' own folders
         forget(store, "students/.tune")
 
