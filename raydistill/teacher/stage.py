@@ -13,6 +13,7 @@ import platform
 import threading
 import time
 import uuid
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
@@ -115,37 +116,32 @@ def _ask_online(
     from ray.exceptions import RayActorError
 
     governor = _start_governor(limits)
-    outcome: list[pa.Table] = []
-    failure: list[BaseException] = []
-    work = threading.Thread(
-        target=_run_blocks,
-        args=(stage, asks, settings, endpoint, governor, session, outcome, failure),
-        name="teacher-stage",
-        daemon=True,
-    )
-    work.start()
+    # a Future, not Thread.join: that, interrupted, takes the thread for finished (bpo-45274 in Python 3.11)
+    work: Future[pa.Table] = Future()
+    threading.Thread(
+        target=_run_blocks, args=(stage, asks, settings, endpoint, governor, session, work), daemon=True
+    ).start()
     try:
-        while work.is_alive():
-            work.join(POLL_S)
+        while not work.done():
+            wait([work], POLL_S)
             _show(shown, governor)
         told = _show(shown, governor)
     except KeyboardInterrupt:
         _drain(work, governor, shown, settings.teacher)
         raise
     except RayActorError:
-        work.join(DRAIN_S)  # without a governor the actors send nothing more
+        wait([work], DRAIN_S)  # without a governor the actors send nothing more
         raise UserError(
             "The governor (the Ray actor that keeps the limits) has died; the answers so far are kept.",
             "Give the same command again: it goes on.",
         ) from None
-    if failure:
-        raise failure[0]
+    found = work.result()
     if told["stop"] and not (limits.lenient and told["stop"][0] == "budget"):
         why, message = told["stop"]
         if why == "refused":
             raise _Refused(message)
         _raise_stop(why, message, told)
-    return pa.concat_tables([_OUT.empty_table(), *outcome])
+    return found
 
 
 def _compact(folder: journal.Folder) -> None:
@@ -224,8 +220,7 @@ def _run_blocks(
     endpoint: Endpoint,
     governor: ActorHandle,
     session: str,
-    outcome: list[pa.Table],
-    failure: list[BaseException],
+    work: Future[pa.Table],
 ) -> None:
     import ray.data
 
@@ -251,10 +246,10 @@ def _run_blocks(
             },
             **_placement(endpoint),
         )
-        for batch in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            outcome.append(batch)
+        batches = found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        work.set_result(pa.concat_tables([_OUT.empty_table(), *batches]))
     except BaseException as error:  # handed to the thread that shows progress
-        failure.append(error)
+        work.set_exception(error)
 
 
 def _placement(endpoint: Endpoint) -> dict[str, Any]:
@@ -336,14 +331,12 @@ def _show(shown: Stage, governor: ActorHandle) -> dict[str, Any]:
     return told
 
 
-def _drain(work: threading.Thread, governor: ActorHandle, shown: Stage, teacher: TeacherSettings) -> None:
+def _drain(work: Future[pa.Table], governor: ActorHandle, shown: Stage, teacher: TeacherSettings) -> None:
     """Send no more, and let the calls in flight come home; a second Ctrl-C does not wait."""
     import ray
 
     ray.get(governor.drain.remote("interrupt", "stopped by Ctrl-C"))
-    deadline = time.monotonic() + min(teacher.timeout_s, DRAIN_S)
-    while work.is_alive() and time.monotonic() < deadline:
-        work.join(POLL_S)
+    wait([work], min(teacher.timeout_s, DRAIN_S))
     told = _show(shown, governor)
     shown.finish(f"stopped: {int(told.get('calls', 0)):,} answers of this command are kept")
 
