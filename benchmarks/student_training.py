@@ -34,6 +34,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from raydistill.config import StudentSettings
 from raydistill.students import models, text, train
+from raydistill.students.trial import Trial
 
 
 def main() -> None:
@@ -130,8 +131,8 @@ def encode(rows: pa.Table, task: str, student: models.Student) -> list[text.Samp
     return train.encode(rows, student, trial("", task, rows, empty, empty, "benchmark"))
 
 
-def trial(student: str, task: str, rows: pa.Table, empty: pa.Table, questions: pa.Table, run: str) -> train.Trial:
-    return train.Trial(
+def trial(student: str, task: str, rows: pa.Table, empty: pa.Table, questions: pa.Table, run: str) -> Trial:
+    return Trial(
         trial=f"benchmark-{task}",
         task=task,
         method="fine_tune_cot",

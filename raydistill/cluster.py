@@ -58,6 +58,10 @@ def connect(settings: RaySettings) -> None:
     else:
         # address="local": never join a Ray that somebody else left running on this machine.
         options |= {"address": "local", "include_dashboard": settings.dashboard, "num_cpus": settings.cpus}
+        port = os.environ["RAY_GCS_SERVER_PORT"] = _free_port()
+        # Ray Train asks "a Ray on this machine" whether its controller lives, and ends the training where it asks
+        # another one than its own: this names it.
+        options["runtime_env"]["env_vars"]["RAY_ADDRESS"] = f"127.0.0.1:{port}"
     try:
         with _without_native_stderr():
             ray.init(**options)
@@ -65,7 +69,15 @@ def connect(settings: RaySettings) -> None:
         if not address:
             raise
         raise _unreachable(address, str(error)) from None
+    finally:
+        os.environ.pop("RAY_GCS_SERVER_PORT", None)
     quiet()
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return str(probe.getsockname()[1])
 
 
 @contextmanager

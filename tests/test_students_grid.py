@@ -427,13 +427,13 @@ def test_a_tracker_that_is_not_installed_is_named_before_anything_is_trained(tmp
 
 KILLED = """
 import os, signal, sys
-from raydistill.students import train
-whole = train._Report.on_save
+from raydistill.students.epochs import Epochs
+whole = Epochs.on_save
 def on_save(self, args, state, control, **more):
     whole(self, args, state, control, **more)
     if len(self.history) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-train._Report.on_save = on_save
+Epochs.on_save = on_save
 import test_students_grid as t
 questions, training = t.tables(methods=("vanilla",))
 t.train(t.settings(sys.argv[1], sys.argv[2], methods=["vanilla"], epochs=4), questions, training)
@@ -464,29 +464,6 @@ def without_dropout(folder: Path, copy: Path) -> Path:
     return copy
 
 
-@pytest.mark.slow
-def test_two_workers_learn_what_this_process_learns(local_ray, tmp_path, tiny_gpt2):
-    """Two workers that share each step's rows (gloo): the losses are those of training in process."""
-    questions, training = tables(methods=("new_fine_tune_cot",))
-    model = without_dropout(tiny_gpt2, tmp_path / "student")
-    common = {"methods": ["new_fine_tune_cot"], "accumulate": 2}
-    here, _ = train(settings(tmp_path / "here", model, **common, batch_size=4), questions, training)
-    config = settings(tmp_path / "ray", model, **common, local=False, batch_size=2, workers=2, cpus_per_worker=1)
-    there, shown = train(config, questions, training)
-    assert [r["error"] for r in there] == [""]
-    assert "1 trained" in shown
-    assert losses(there[0]) == pytest.approx(losses(here[0]), rel=1e-4)
-    metrics = json.loads(Path(there[0]["checkpoint"]).with_name("metrics.json").read_text())
-    assert metrics["workers"] == 2
-    assert sorted(p.name for p in Path(tmp_path, "ray", "students").iterdir()) == [there[0]["trial"]]
-    assert sorted(p.name for p in Path(there[0]["checkpoint"]).parent.iterdir()) == ["metrics.json", "model"]
-
-    by_ray, _ = answer(config, questions, there)
-    by_hand, _ = answer(settings(tmp_path / "ray", model, **common, max_new_tokens=13), questions, there)
-    assert by_ray.num_rows == 8
-    assert by_ray["question_id"].equals(by_hand["question_id"])
-
-
 @contextmanager
 def one_worker_killed(run: Path) -> Iterator[None]:
     """Kills a training worker as soon as one has left a checkpoint."""
@@ -509,23 +486,33 @@ def one_worker_killed(run: Path) -> Iterator[None]:
     assert killed, "no training worker was found to kill"
 
 
-@pytest.mark.slow
-def test_a_lost_worker_costs_an_epoch_at_most(local_ray, tmp_path, tiny_t5):
-    """Killed after its first checkpoint, a worker is replaced, and learns what an undisturbed training learns."""
-    questions, training = tables(methods=("vanilla",))
-    model = without_dropout(tiny_t5, tmp_path / "student")
-    config = settings(tmp_path / "ray", model, local=False, methods=["vanilla"], epochs=6, cpus_per_worker=1)
-    with one_worker_killed(tmp_path / "ray"):
-        (row,), _ = train(config, questions, training)
-    assert row["error"] == ""
-    assert [e["epoch"] for e in row["epochs"]] == [1, 2, 3, 4, 5, 6]
-    assert row["steps"] == 12
-    (whole,), _ = train(settings(tmp_path / "here", model, methods=["vanilla"], epochs=6), questions, training)
-    assert losses(row) == pytest.approx(losses(whole), rel=1e-4)
-
-
 def _is_train_worker(process) -> bool:
     return "RayTrainWorker" in " ".join(process.info["cmdline"] or [])
+
+
+@pytest.mark.slow
+def test_two_workers_learn_what_this_process_learns(local_ray, tmp_path, tiny_gpt2):
+    """Two workers that share each step's rows (gloo), one lost on the way: losses are those of training in process."""
+    questions, training = tables(methods=("new_fine_tune_cot",))
+    model = without_dropout(tiny_gpt2, tmp_path / "student")
+    common = {"methods": ["new_fine_tune_cot"], "accumulate": 2, "epochs": 6}
+    here, _ = train(settings(tmp_path / "here", model, **common, batch_size=4), questions, training)
+    config = settings(tmp_path / "ray", model, **common, local=False, batch_size=2, workers=2, cpus_per_worker=1)
+    with one_worker_killed(tmp_path / "ray"):
+        there, shown = train(config, questions, training)
+    assert [r["error"] for r in there] == [""]
+    assert "1 trained" in shown
+    assert [e["epoch"] for e in there[0]["epochs"]] == [1, 2, 3, 4, 5, 6]
+    assert losses(there[0]) == pytest.approx(losses(here[0]), rel=1e-4)
+    metrics = json.loads(Path(there[0]["checkpoint"]).with_name("metrics.json").read_text())
+    assert metrics["workers"] == 2
+    assert sorted(p.name for p in Path(tmp_path, "ray", "students").iterdir()) == [there[0]["trial"]]
+    assert sorted(p.name for p in Path(there[0]["checkpoint"]).parent.iterdir()) == ["metrics.json", "model"]
+
+    by_ray, _ = answer(config, questions, there)
+    by_hand, _ = answer(settings(tmp_path / "ray", model, **common, max_new_tokens=13), questions, there)
+    assert by_ray.num_rows == 8
+    assert by_ray["question_id"].equals(by_hand["question_id"])
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,10 +25,8 @@ from raydistill.errors import SettingsError, UserError
 from raydistill.progress import Progress, Stage
 from raydistill.store import Store, content_hash, fingerprint, identity
 from raydistill.students.models import check, locate
+from raydistill.students.trial import Trial
 from raydistill.tables import STUDENTS
-
-if TYPE_CHECKING:
-    from raydistill.students.train import Trial
 
 # Settings that say which trials there are, where they run or how they are judged, but not what one learns.
 _NOT_LEARNED = {
@@ -135,8 +133,6 @@ def _trial(
     seed: int,
     run: str,
 ) -> Trial:
-    from raydistill.students.train import Trial
-
     if students.canonical_answers:
         texts = _canonical(texts, questions)
     of_task = questions.filter(pc.field("task") == task)
@@ -200,13 +196,12 @@ def train_here(trials: list[Trial], store: Store, stage: Stage) -> None:
     from ray.train.torch import TorchTrainer
 
     from raydistill import cluster
-    from raydistill.students.train import fit
 
     cluster.quiet()
     for trial in trials:
         config = {"trial": trial, "gpu": torch.cuda.is_available(), "in_process": True, "hear": _show(stage)}
         try:
-            TorchTrainer(fit, train_loop_config=config, scaling_config=ray.train.ScalingConfig(num_workers=0)).fit()
+            TorchTrainer(_learn, train_loop_config=config, scaling_config=ray.train.ScalingConfig(num_workers=0)).fit()
         except Exception as error:  # this trial's own failure; others go on
             store.write_text(f"{trial.folder}/error.txt", f"{type(error).__name__}: {error}")
             store.write_text(f"{trial.folder}/traceback.txt", traceback.format_exc())
@@ -278,14 +273,12 @@ def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], need
     from ray.train.v2.api.config import FailureConfig  # what ray.train.FailureConfig is at run time
     from ray.tune.integration.ray_train import TuneReportCallback
 
-    from raydistill.students.train import fit
-
     trial = make(config)
     students: StudentSettings = trial.settings
     store = Store(trial.run)
     per_worker = {"CPU": needs.cpus} | ({"GPU": needs.gpus} if needs.gpus else {})
     trainer = TorchTrainer(
-        fit,
+        _learn,
         train_loop_config={"trial": trial, "gpu": needs.gpus > 0},
         scaling_config=ray.train.ScalingConfig(
             num_workers=students.workers, use_gpu=needs.gpus > 0, resources_per_worker=per_worker
@@ -304,6 +297,13 @@ def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], need
     except ray.train.TrainingFailedError as error:
         store.write_text(f"{trial.folder}/error.txt", _cause(error))
         store.write_text(f"{trial.folder}/traceback.txt", str(error))
+
+
+def _learn(config: dict[str, Any]) -> None:
+    """`train.fit`, imported where it runs: drivers and controllers start without what only workers need."""
+    from raydistill.students.train import fit
+
+    fit(config)
 
 
 def _cause(error: Any) -> str:

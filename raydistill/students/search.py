@@ -21,7 +21,7 @@ from raydistill.errors import SettingsError
 from raydistill.progress import Progress, Stage
 from raydistill.store import Store, fingerprint
 from raydistill.students import grid
-from raydistill.students.train import Trial
+from raydistill.students.trial import Trial
 
 METRIC = "validation_accuracy"
 

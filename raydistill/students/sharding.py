@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from transformers import Trainer
 
 
+def rank() -> int:
+    """This worker's number in its trial, from 0."""
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
+def world() -> int:
+    """Workers of this trial."""
+    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+
 def arguments(sharding: str, workers: int) -> dict[str, Any]:
     """What TrainingArguments takes; nothing where there is one worker, and so nobody to share with."""
     return {"fsdp": True, "fsdp_config": {"version": 2}} if sharding == "fsdp" and workers > 1 else {}
