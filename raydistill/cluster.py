@@ -62,6 +62,7 @@ def connect(settings: RaySettings) -> None:
         # Ray Train asks "a Ray on this machine" whether its controller lives, and ends the training where it asks
         # another one than its own: this names it.
         options["runtime_env"]["env_vars"]["RAY_ADDRESS"] = f"127.0.0.1:{port}"
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a process a trial; nobody takes this node
     try:
         with _without_native_stderr():
             ray.init(**options)
