@@ -28,13 +28,7 @@ def main(argv: list[str]) -> None:
 
     students = settings.students
     chosen = {"select": "validation", "validation_share": students.validation_share or 0.2}
-    dashboard = settings.ray.dashboard or settings.search.early_stopping
-    settings = settings.model_copy(
-        update={
-            "students": students.model_copy(update=chosen),
-            "ray": settings.ray.model_copy(update={"dashboard": dashboard}),
-        }
-    )
+    settings = settings.model_copy(update={"students": students.model_copy(update=chosen)})
     store = Store(settings.run_path)
     questions, training = store.read("questions"), store.read("training")
     if not settings.local:

@@ -59,7 +59,7 @@ def connect(settings: RaySettings) -> None:
         # address="local": never join a Ray that somebody else left running on this machine.
         options |= {"address": "local", "include_dashboard": settings.dashboard, "num_cpus": settings.cpus}
         port = os.environ["RAY_GCS_SERVER_PORT"] = _free_port()
-        # Ray Train asks "a Ray on this machine" whether its controller lives, and ends the training where it asks
+        # Ray Train asks "a Ray on this machine" whether its controller lives, and takes it for dead where it asks
         # another one than its own: this names it.
         options["runtime_env"]["env_vars"]["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a process a trial; nobody takes this node

@@ -68,17 +68,11 @@ def test_a_search_needs_validation_questions(tmp_path, tiny_gpt2):
         run(settings(tmp_path, tiny_gpt2))
 
 
-def test_early_stopping_without_a_dashboard_is_refused_not_hung(local_ray, tmp_path, tiny_gpt2):
-    config = settings(tmp_path, tiny_gpt2, local=False, methods=["vanilla"])
-    with pytest.raises(SettingsError, match=r"ray\.dashboard"):
-        run(tuned(config, learning_rates=[1e-3], batch_sizes=[8]))
-
-
 @pytest.mark.slow
 def test_the_job_searches_with_asha(local_ray, tmp_path, tiny_gpt2):
     """The command itself, in a Ray of its own beside another: one point ends, one falls behind, one diverges.
 
-    There is one CPU: each has it from the one before, the last from one that was stopped in the middle.
+    There is one CPU: each has it from the one before, the last from one that was told to stop in the middle.
     """
     config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], epochs=60, learning_rate=1e-2)
     questions, training = tables(methods=("vanilla",))

@@ -46,7 +46,7 @@ class RaySettings(Section):
     cpus: int | None = Field(None, ge=1)
     """Logical CPUs of a new single-node Ray; all cores where not given."""
     dashboard: bool = False
-    """Start the dashboard of a new single-node Ray (needed for early stopping with ASHA)."""
+    """Start the dashboard of a new single-node Ray."""
 
 
 class Settings(Section):

@@ -17,7 +17,7 @@ from raydistill.config import StudentSettings
 from raydistill.store import Store
 from raydistill.students import judge, sharding
 from raydistill.students.models import Student, StudentError
-from raydistill.students.trial import Trial
+from raydistill.students.trial import STOP, Trial
 
 LOGS = 50  # reports of loss and step in a training
 
@@ -46,6 +46,8 @@ class Epochs(TrainerCallback):
         self.history: list[dict[str, Any]] = saved.get("epochs", [])
         self.earlier: float = saved.get("seconds", 0.0)
         """Seconds that were trained before a restart."""
+        self.stopped = False
+        """Told to end early: the epoch it was in is not judged."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.epoch_steps = math.ceil(len(self.trainer.get_train_dataloader()) / args.gradient_accumulation_steps)
@@ -66,8 +68,12 @@ class Epochs(TrainerCallback):
         self.loss = loss
         if state.global_step % self.epoch_steps:  # else the epoch's end tells it: Ray takes up to 0.2 s for a report
             self._report(state, None)
+        if self.to_ray and self._agreed(self.store.read_text(f"{self.trial.folder}/{STOP}") is not None):
+            self.stopped = control.should_training_stop = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.stopped:
+            return
         settings, trial = self.trial.settings, self.trial
         loss = sum(self.losses) / len(self.losses) if self.losses else None
         entry: dict[str, Any] = {"epoch": len(self.history) + 1, "train_loss": loss}
@@ -94,9 +100,8 @@ class Epochs(TrainerCallback):
         if args.process_index == 0:
             seconds = self.earlier + time.monotonic() - self.started
             self.work.mkdir(exist_ok=True)
-            told = json.dumps({"epochs": self.history, "seconds": seconds})
-            (self.work / "history.json").write_text(told)  # for a restart, with the weights
-            self.store.write_text(f"{trial.folder}/epochs.json", told)  # for whoever stops the trial early
+            state_now = {"epochs": self.history, "seconds": seconds}
+            (self.work / "history.json").write_text(json.dumps(state_now))  # for a restart, with the weights
         # The last epoch's weights become `model/` at once.
         control.should_save = state.global_step < state.max_steps and self._save_is_due()
         if not control.should_save:
@@ -109,14 +114,18 @@ class Epochs(TrainerCallback):
         self._report(state, self.work)
 
     def _save_is_due(self) -> bool:
-        """The first worker's clock decides for all: every worker must save, or none."""
-        due = torch.tensor(time.monotonic() - self.saved >= self.trial.settings.checkpoint_after_s)
-        if sharding.world() > 1:
-            due = due.to(self.trainer.args.device)
-            torch.distributed.broadcast(due, 0)
+        due = self._agreed(time.monotonic() - self.saved >= self.trial.settings.checkpoint_after_s)
         if due:
             self.saved = time.monotonic()
-        return bool(due)
+        return due
+
+    def _agreed(self, mine: bool) -> bool:
+        """What the first worker finds holds for all: every worker must save or stop, or none."""
+        if sharding.world() == 1:
+            return mine
+        first = torch.tensor(mine, device=self.trainer.args.device)
+        torch.distributed.broadcast(first, 0)
+        return bool(first)
 
     def _report(self, state: Any, checkpoint: Path | None) -> None:
         metrics = {

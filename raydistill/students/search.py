@@ -35,7 +35,7 @@ def search(
     validation_accuracy, validation_loss, stopped (by ASHA), error.
 
     Raises:
-        SettingsError: no validation part, or early stopping without Ray's dashboard.
+        SettingsError: no validation part.
     """
     students = settings.students
     if not students.validation_share or students.select != "validation":
@@ -109,8 +109,10 @@ def _tune(
     how = settings.search
     options: dict[str, Any] = {"metric": METRIC, "mode": "max"}
     if how.early_stopping:
-        _needs_dashboard()
-        options["scheduler"] = tune.schedulers.ASHAScheduler(
+        from raydistill.students.halving import Halving
+
+        options["scheduler"] = Halving(
+            store.path,
             time_attr="epoch",
             max_t=settings.students.epochs,
             grace_period=1,
@@ -132,11 +134,7 @@ def _tune(
         )
         tried = todo
     for point in tried:
-        trial = vary(base, point)
-        reports = store.read_text(f"{trial.folder}/epochs.json")
-        if _outcome(trial, store) is None and reports and store.read_text(f"{trial.folder}/error.txt") is None:
-            store.write_text(f"{trial.folder}/stopped.json", reports)
-        grid.forget(store, f"{trial.folder}/ray")
+        grid.forget(store, f"{vary(base, point).folder}/ray")
 
 
 def _chosen(base: Trial, todo: list[dict[str, Any]], config: dict[str, Any]) -> Trial:
@@ -183,16 +181,6 @@ def _optuna(base: Trial, known: list[dict[str, Any]], how: SearchSettings, store
         points_to_evaluate=[p for p, _ in scored] or None, evaluated_rewards=[r for _, r in scored] or None, seed=0
     )
     return space, search
-
-
-def _needs_dashboard() -> None:
-    """Ray asks its dashboard which workers of a stopped trial to end: without one a stopped trial's CPUs stay taken."""
-    import ray
-
-    if not ray._private.worker.get_dashboard_url():
-        raise SettingsError(
-            "search.early_stopping needs Ray's dashboard.", "Set ray.dashboard true, or search.early_stopping false."
-        )
 
 
 def _outcome(trial: Trial, store: Store) -> dict[str, Any] | None:

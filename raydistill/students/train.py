@@ -31,7 +31,8 @@ from raydistill.students.trial import Trial
 
 
 def fit(config: dict[str, Any]) -> None:
-    """Train `config["trial"]`; writes `model/` and `metrics.json`, or `error.txt` where the user can mend it.
+    """Train `config["trial"]`; writes `model/` and `metrics.json`, `stopped.json` where a search ended it early
+    (`halving`), or `error.txt` where the user can mend it.
 
     Runs inside a Ray Train worker, or with `config["in_process"]` in the caller's process; `config["gpu"]` says whether
     on a GPU; `config["hear"]` (in process only) is called with each report. A mendable error ends the loop without an
@@ -79,6 +80,10 @@ def _fit(
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=resume)
         seconds = time.monotonic() - started
+        if report.stopped:
+            if sharding.rank() == 0:
+                store.write_text(f"{trial.folder}/stopped.json", json.dumps({"epochs": report.history}, indent=1))
+            return
         last = sharding.gathered(student, fresh)
         if last is not None and trainer.is_world_process_zero():
             best = work / "best"
@@ -101,7 +106,6 @@ def _fit(
                 "sharding": "fsdp" if sharding.is_sharded(student.model) else "none",
             }
             store.write_text(f"{trial.folder}/metrics.json", json.dumps(metrics, indent=1))  # last: the trial is done
-            store.fs.delete_file(f"{store.root}/{trial.folder}/epochs.json")  # a search may end the trial at any moment
             shutil.rmtree(work, ignore_errors=True)
 
 

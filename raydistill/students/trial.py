@@ -8,6 +8,9 @@ import pyarrow as pa
 
 from raydistill.config import StudentSettings
 
+STOP = "stop"
+"""File in a trial's folder that tells it to end early."""
+
 
 @dataclass(frozen=True)
 class Trial:
