@@ -104,7 +104,7 @@ class SearchSettings(Section):
     trials: int = Field(12, ge=1)
     """Trials of random and optuna."""
     early_stopping: bool = True
-    """Stop trials that fall behind after an epoch (ASHA); needs Ray's dashboard, which the job starts."""
+    """End trials that fall behind after an epoch (ASHA)."""
 
 
 class CascadeSettings(Section):

@@ -25,7 +25,7 @@ from raydistill.errors import SettingsError, UserError
 from raydistill.progress import Progress, Stage
 from raydistill.store import Store, content_hash, fingerprint, identity
 from raydistill.students.models import check, locate
-from raydistill.students.trial import Trial
+from raydistill.students.trial import STOP, Trial
 from raydistill.tables import STUDENTS
 
 # Settings that say which trials there are, where they run or how they are judged, but not what one learns.
@@ -432,9 +432,9 @@ def _uri(store: Store, name: str) -> str:
 
 
 def forget_failures(trials: list[Trial], store: Store) -> None:
-    """Before trials are tried again."""
+    """Before trials are tried again: why they failed, and that a search that was killed had told them to end."""
     for trial in trials:
-        for name in ("error.txt", "traceback.txt"):
+        for name in ("error.txt", "traceback.txt", STOP):
             forget(store, f"{trial.folder}/{name}")
 
 
