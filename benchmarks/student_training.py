@@ -9,9 +9,11 @@ as a user sets it up (random order, padding to the longest in the batch, logits 
 in bf16; "padded" pads to the longest row of the data set, as the code of Ho et al. 2023. The share of the peak is
 useful work (6 × parameters × tokens; the output layer counts for target tokens only) against this machine's own matrix
 multiplication. `--ray` adds a training of twice the rows of one task as one worker of Ray Train, between two of the
-same in processes of their own; by the training's own clock, so that no start-up counts.
+same in processes of their own, and one there with the memory allocator that Ray's worker has; by the training's own
+clock, so that no start-up counts.
 
-The last line is JSON: {"vs_trainer", "vs_trainer_bf16", "vs_pad_to_longest", "of_gemm_peak", "ray_overhead"}.
+The last line is JSON: {"vs_trainer", "vs_trainer_bf16", "vs_pad_to_longest", "of_gemm_peak", "ray_overhead",
+"ray_overhead_same_allocator"}.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ import argparse
 import copy
 import json
 import multiprocessing
+import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -32,7 +36,8 @@ import torch
 from student_data import GENERATED, load
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from raydistill.config import StudentSettings
+from raydistill import cluster
+from raydistill.config import RaySettings, StudentSettings
 from raydistill.students import models, text, train
 from raydistill.students.trial import Trial
 
@@ -74,13 +79,18 @@ def main() -> None:
     print(f"{'':<14}{'seconds':>9}{'tokens/s':>10}{'rows/s':>8}{'of peak':>9}")
     for name in chosen:
         show(name, seconds[name], real, rows_all, work / peak)
-    overhead = None
+    overhead = alike = None
     if args.ray:
         task = args.tasks[-1]
         rows = load([task], 2 * args.rows)[1][task]
-        before, worker, after = (as_a_trial(args.student, task, rows, questions, where) for where in ("", "ray", ""))
-        overhead = round(2 * worker / (before + after) - 1, 3)
-        print(f"{rows.num_rows} rows of {task}: {before:.1f} s, in Ray Train {worker:.1f} s, {after:.1f} s")
+        before, worker, kept, after = (
+            as_a_trial(args.student, task, rows, questions, where) for where in ("", "ray", "allocator", "")
+        )
+        overhead, alike = round(2 * worker / (before + after) - 1, 3), round(worker / kept - 1, 3)
+        print(
+            f"{rows.num_rows} rows of {task}: {before:.1f} s, in Ray Train {worker:.1f} s, "
+            f"alone with its allocator {kept:.1f} s, {after:.1f} s"
+        )
 
     def ratio(name: str) -> float | None:
         return round(seconds[name] / seconds["raydistill"], 2) if name in seconds else None
@@ -93,6 +103,7 @@ def main() -> None:
                 "vs_pad_to_longest": ratio("padded"),
                 "of_gemm_peak": round(work / peak / seconds["raydistill"], 2),
                 "ray_overhead": overhead,
+                "ray_overhead_same_allocator": alike,
             }
         )
     )
@@ -207,18 +218,27 @@ def as_a_trial(student: str, task: str, rows: pa.Table, questions: pa.Table, whe
     if where == "ray":
         in_ray(config, run)
     else:
-        alone = multiprocessing.get_context("spawn").Process(target=train.fit, args=(config | {"in_process": True},))
+        kept = cluster.allocator() if where == "allocator" else {}
+        os.environ.update(kept)
+        job = in_a_thread if kept else train.fit
+        alone = multiprocessing.get_context("spawn").Process(target=job, args=(config | {"in_process": True},))
         alone.start()
+        for name in kept:
+            del os.environ[name]
         alone.join()
     return json.loads(Path(run, "students", work.trial, "metrics.json").read_text())["train_seconds"]
+
+
+def in_a_thread(config: dict[str, Any]) -> None:
+    """As Ray Train does."""
+    thread = threading.Thread(target=train.fit, args=(config,))
+    thread.start()
+    thread.join()
 
 
 def in_ray(config: dict[str, Any], run: str) -> None:
     import ray.train
     from ray.train.torch import TorchTrainer
-
-    from raydistill import cluster
-    from raydistill.config import RaySettings
 
     cluster.connect(RaySettings())
     has = ray.cluster_resources()
@@ -228,7 +248,11 @@ def in_ray(config: dict[str, Any], run: str) -> None:
         scaling_config=ray.train.ScalingConfig(
             num_workers=1, use_gpu=config["gpu"], resources_per_worker={n: has[n] for n in ("CPU", "GPU") if n in has}
         ),
-        run_config=ray.train.RunConfig(name="benchmark", storage_path=run),
+        run_config=ray.train.RunConfig(
+            name="benchmark",
+            storage_path=run,
+            worker_runtime_env={"env_vars": {} if config["gpu"] else cluster.allocator()},
+        ),
     ).fit()
     ray.shutdown()
 

@@ -26,6 +26,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 
+from raydistill import cluster
 from raydistill.config import Settings
 from raydistill.errors import SettingsError
 from raydistill.progress import Progress
@@ -466,8 +467,8 @@ def without_dropout(folder: Path, copy: Path) -> Path:
 
 @contextmanager
 def one_worker_killed(run: Path) -> Iterator[None]:
-    """Kills a training worker as soon as one has left a checkpoint."""
-    killed: list[int] = []
+    """Kills a training worker as soon as one has left a checkpoint; until then it keeps memory (jemalloc)."""
+    killed: dict[int, str] = {}
 
     def kill_one() -> None:
         deadline = time.monotonic() + 120
@@ -475,8 +476,8 @@ def one_worker_killed(run: Path) -> Iterator[None]:
             if list(Path(run, "students").glob("*/ray/checkpoint_*")):
                 workers = [p for p in psutil.process_iter(["name", "cmdline"]) if _is_train_worker(p)]
                 for process in workers[:1]:
+                    killed[process.pid] = " ".join(m.path for m in process.memory_maps())
                     process.kill()
-                    killed.append(process.pid)
             time.sleep(0.02)
 
     thread = threading.Thread(target=kill_one)
@@ -484,6 +485,7 @@ def one_worker_killed(run: Path) -> Iterator[None]:
     yield
     thread.join()
     assert killed, "no training worker was found to kill"
+    assert all(("libjemalloc" in libraries) == bool(cluster.allocator()) for libraries in killed.values())
 
 
 def _is_train_worker(process) -> bool:

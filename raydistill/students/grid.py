@@ -260,7 +260,8 @@ def schedule(
             if ended.error is not None and ended.config is not None:
                 trial = make(ended.config)
                 if not any(store.read_text(f"{trial.folder}/{n}") for n in ("metrics.json", "error.txt")):
-                    store.write_text(f"{trial.folder}/error.txt", _cause(ended.error))
+                    said = f"Ray ended this trial from outside ({_cause(ended.error)}): give the command again."
+                    store.write_text(f"{trial.folder}/error.txt", said)
                     store.write_text(f"{trial.folder}/traceback.txt", str(ended.error))
     finally:  # what is finished, and what is to be gone on with, lies in the trials' own folders
         forget(store, "students/.tune")
@@ -273,6 +274,8 @@ def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], need
     from ray.train.v2.api.config import FailureConfig  # what ray.train.FailureConfig is at run time
     from ray.tune.integration.ray_train import TuneReportCallback
 
+    from raydistill import cluster
+
     trial = make(config)
     students: StudentSettings = trial.settings
     store = Store(trial.run)
@@ -283,13 +286,14 @@ def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], need
         scaling_config=ray.train.ScalingConfig(
             num_workers=students.workers, use_gpu=needs.gpus > 0, resources_per_worker=per_worker
         ),
-        run_config=ray.train.RunConfig(
+        run_config=ray.train.RunConfig(  # type: ignore[call-arg]
             name="ray",  # the same name goes on from the last epoch
             storage_path=_uri(store, trial.folder),
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
             # Elsewhere than on one's own machine, nodes may still have to be started: wait for them.
             failure_config=FailureConfig(max_failures=students.restarts, controller_failure_limit=3 if own else -1),
+            worker_runtime_env={"env_vars": {} if needs.gpus else cluster.allocator()},
         ),
     )
     try:
