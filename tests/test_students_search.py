@@ -6,8 +6,11 @@ import io
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from test_students_grid import settings, tables, train
 
@@ -66,6 +69,50 @@ def test_failures_of_points_are_rows(tmp_path, tiny_gpt2):
 def test_a_search_needs_validation_questions(tmp_path, tiny_gpt2):
     with pytest.raises(SettingsError, match="validation"):
         run(settings(tmp_path, tiny_gpt2))
+
+
+def interfered(run: Path) -> None:
+    """The first trial to leave a checkpoint is told to end; of the second, the process around it is killed."""
+    seen: list[Path] = []
+    deadline = time.monotonic() + 120
+    while len(seen) < 2 and time.monotonic() < deadline:
+        for checkpoint in Path(run, "students").glob("*/ray/checkpoint_*"):
+            folder = checkpoint.parents[1]
+            if not seen:
+                (folder / "stop").touch()
+            elif folder not in seen:
+                _kill("ImplicitFunc")
+            else:
+                continue
+            seen.append(folder)
+        time.sleep(0.02)
+    assert len(seen) == 2, "no second training was found"
+
+
+def _kill(name: str) -> None:
+    for process in psutil.process_iter(["cmdline"]):
+        if name in " ".join(process.info["cmdline"] or []):
+            process.kill()
+
+
+@pytest.mark.slow
+def test_two_workers_end_when_told_and_what_ray_breaks_is_a_row(local_ray, tmp_path, tiny_gpt2):
+    config = settings(
+        tmp_path, tiny_gpt2, methods=["vanilla"], epochs=60, local=False, batch_size=4, workers=2, cpus_per_worker=1
+    )
+    wanted = tuned(config, learning_rates=[1e-3, 1e-2], batch_sizes=[4])
+    with ThreadPoolExecutor(1) as beside:
+        meanwhile = beside.submit(interfered, tmp_path)
+        found = run(wanted)
+        meanwhile.result()
+    (told,) = (row for row in found if row["stopped"])
+    (broken,) = (row for row in found if not row["stopped"])
+    assert told["error"] == ""
+    assert 1 <= told["epoch"] < 60
+    assert "Ray ended this trial" in broken["error"]
+    after = run(wanted.model_copy(update={"local": True}))
+    assert [row["error"] for row in after] == ["", ""]
+    assert [row for row in after if row["stopped"]] == [told]
 
 
 @pytest.mark.slow

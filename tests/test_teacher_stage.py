@@ -48,7 +48,7 @@ def settings_for(server: simulated.Teacher, folder: Path, **teacher: Any) -> Set
     at = {"kind": "api", "base_url": server.base_url, "model": server.model, "api_key_env": "STAGE_KEY", "seed": 3}
     price = {"input": 1.0, "output": 2.0}
     return Settings.model_validate(
-        {"run_dir": str(folder), "teacher": {**at, "backoff_s": 0.01, "price": price, "actors": 2, **teacher}}
+        {"run_dir": str(folder), "teacher": {**at, "backoff_s": 0.01, "price": price, "actors": 1, **teacher}}
     )
 
 
@@ -92,7 +92,7 @@ def test_zero_shot_with_faults_ledger_equals_server_and_a_second_run_is_free(
             {"call": "answer", "text": " 5 apples."},
         ]
     )
-    settings = settings_for(server, tmp_path / "run", journal=str(tmp_path / "journal"))
+    settings = settings_for(server, tmp_path / "run", journal=str(tmp_path / "journal"), actors=2)
     samples = run("zero_shot", asks(40), settings)
     assert samples.schema.equals(SAMPLES)
     assert samples["question_id"].to_pylist() == [f"q{i:05}" for i in range(40)]
@@ -250,7 +250,7 @@ def test_duplicate_questions_and_nested_degrees_are_bought_once(server: simulate
             asks(30, degree=4).set_column(2, "question_id", pa.array([f"copy{i}" for i in range(30)])),
         ]
     )
-    samples = run("zero_shot", table, settings_for(server, tmp_path)).to_pylist()
+    samples = run("zero_shot", table, settings_for(server, tmp_path, actors=2)).to_pylist()
     assert len(samples) == 30 * 10
     assert all(row["error"] == "" for row in samples)
     counts = server.stats()["prompts"].values()
@@ -263,7 +263,7 @@ def test_an_actor_that_dies_costs_only_what_was_in_flight(server: simulated.Teac
     import threading
 
     server.script([{"delay_s": 0.15, "text": " 5"}])
-    settings = settings_for(server, tmp_path, in_flight=16)
+    settings = settings_for(server, tmp_path, in_flight=16, actors=2)
     killed: list[int] = []
 
     def kill() -> None:
@@ -389,7 +389,7 @@ t.run("zero_shot", t.asks(2000), settings)
 @pytest.mark.slow
 def test_ctrl_c_brings_the_calls_in_flight_home(server: simulated.Teacher, tmp_path: Path) -> None:
     server.script([{"delay_s": 3, "text": " 5"}])
-    settings = settings_for(server, tmp_path, in_flight=8, actors=1)
+    settings = settings_for(server, tmp_path, in_flight=8)
     code = INTERRUPTED.format(tests=str(Path(__file__).parent))
     child = subprocess.Popen(
         [sys.executable, "-c", code],
