@@ -72,16 +72,16 @@ def test_a_search_needs_validation_questions(tmp_path, tiny_gpt2):
 
 
 def interfered(run: Path) -> None:
-    """The first trial to leave a checkpoint is told to end; of the second, the process around it is killed."""
+    """Of the first trial to leave a checkpoint, the process around it is killed; the second is told to end."""
     seen: list[Path] = []
     deadline = time.monotonic() + 120
     while len(seen) < 2 and time.monotonic() < deadline:
         for checkpoint in Path(run, "students").glob("*/ray/checkpoint_*"):
             folder = checkpoint.parents[1]
             if not seen:
-                (folder / "stop").touch()
-            elif folder not in seen:
                 _kill("ImplicitFunc")
+            elif folder not in seen:
+                (folder / "stop").touch()
             else:
                 continue
             seen.append(folder)
@@ -97,6 +97,7 @@ def _kill(name: str) -> None:
 
 @pytest.mark.slow
 def test_two_workers_end_when_told_and_what_ray_breaks_is_a_row(local_ray, tmp_path, tiny_gpt2):
+    """There is room for one trial: the second has it from the first, whose driver died."""
     config = settings(
         tmp_path, tiny_gpt2, methods=["vanilla"], epochs=60, local=False, batch_size=4, workers=2, cpus_per_worker=1
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import time
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -34,6 +35,7 @@ _NOT_LEARNED = {
     *("cpus_per_worker", "gpus_per_worker", "restarts", "workers", "sharding", "checkpoint_after_s", "trackers"),
     *("push_to_hub", "max_new_tokens", "answer_tokens", "generation_batch"),
 }
+PLACE = "ray/place"  # in a trial's folder: the id of the placement group that its workers have
 DRIVER = {"node:__internal_head__": 0.001}  # a trial's driver only waits: on the head node, without a CPU
 
 
@@ -250,7 +252,10 @@ def schedule(
             max_concurrent_trials=min(needs.at_once, settings.students.concurrent_trials), **how
         ),
         run_config=tune.RunConfig(
-            name=".tune", storage_path=_uri(store, "students"), verbose=0, callbacks=[_callback(stage)]
+            name=".tune",
+            storage_path=_uri(store, "students"),
+            verbose=0,
+            callbacks=[_callback(stage, lambda config: _give_back(make(config), store))],
         ),
     )
     try:
@@ -307,7 +312,31 @@ def _learn(config: dict[str, Any]) -> None:
     """`train.fit`, imported where it runs: drivers and controllers start without what only workers need."""
     from raydistill.students.train import fit
 
+    if not config.get("in_process"):
+        _note_place(config["trial"])
     fit(config)
+
+
+def _note_place(trial: Trial) -> None:
+    import ray.train
+
+    group = ray.util.get_current_placement_group()
+    if group and ray.train.get_context().get_world_rank() == 0:
+        Store(trial.run).write_text(f"{trial.folder}/{PLACE}", group.id.hex())
+
+
+def _give_back(trial: Trial, store: Store) -> None:
+    """Free the CPUs and GPUs of a trial whose driver has died.
+
+    Ray Train's own cleaner asks the dashboard whether the driver lives, and a Ray that we start has none.
+    """
+    import ray
+    from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+    held = store.read_text(f"{trial.folder}/{PLACE}")
+    if held:
+        time.sleep(1)  # the training's controller goes with its driver; before, it would ask for others
+        remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(held))))
 
 
 def _cause(error: Any) -> str:
@@ -370,16 +399,17 @@ def _show(stage: Stage) -> Callable[[dict[str, Any]], None]:
     return show
 
 
-def _callback(stage: Stage) -> Any:
-    """Tune's reports on the progress line."""
+def _callback(stage: Stage, died: Callable[[dict[str, Any]], None]) -> Any:
+    """Tune's reports on the progress line; `died` is called with the point of a trial that Ray lost."""
     from ray import tune
 
     class Shown(tune.Callback):
-        def __init__(self, stage: Stage) -> None:
+        def __init__(self, stage: Stage, died: Callable[[dict[str, Any]], None]) -> None:
             self.stage: Stage | None = stage
+            self.died: Callable[[dict[str, Any]], None] | None = died
 
         def __getstate__(self) -> dict[str, Any]:
-            return {"stage": None}  # Tune saves its callbacks; a terminal cannot be saved
+            return {"stage": None, "died": None}  # Tune saves its callbacks; a terminal cannot be saved
 
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
             if self.stage and "step" in result:
@@ -389,9 +419,12 @@ def _callback(stage: Stage) -> Any:
             if self.stage:
                 self.stage.update(self.stage.done + 1)
 
-        on_trial_error = on_trial_complete
+        def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            if self.died:
+                self.died(trial.config)
+            self.on_trial_complete(iteration, trials, trial)
 
-    return Shown(stage)
+    return Shown(stage, died)
 
 
 def _row(trial: Trial, store: Store) -> dict[str, Any]:
