@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -90,9 +91,10 @@ def interfered(run: Path) -> None:
 
 
 def _kill(name: str) -> None:
-    for process in psutil.process_iter(["cmdline"]):
-        if name in " ".join(process.info["cmdline"] or []):
-            process.kill()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # gone meanwhile
+            if name in " ".join(process.cmdline()):
+                process.kill()
 
 
 @pytest.mark.slow
