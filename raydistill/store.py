@@ -145,6 +145,15 @@ class Store:
         with self.fs.open_input_stream(path) as stream:
             return stream.readall().decode()
 
+    def forget(self, name: str) -> None:
+        """Delete a file or folder of the run directory, if it is there."""
+        path = f"{self.root}/{name}"
+        kind = self.fs.get_file_info(path).type
+        if kind == pafs.FileType.File:
+            self.fs.delete_file(path)
+        elif kind == pafs.FileType.Directory:
+            self.fs.delete_dir(path)
+
     def write_text(self, name: str, text: str) -> None:
         """Write text file `name` below the run directory, never half (local paths: write aside, then rename).
 

@@ -19,8 +19,8 @@ from raydistill.config import Settings, StudentSettings
 from raydistill.progress import Progress
 from raydistill.store import Store, content_hash, fingerprint
 from raydistill.students import card, judge
-from raydistill.students.grid import resources
 from raydistill.students.models import Student, StudentError, open_student, use_bf16
+from raydistill.students.schedule import resources
 from raydistill.tables import PREDICTIONS, QUESTIONS
 
 TEST_SPLITS = ["test", "test_unseen"]

@@ -20,7 +20,7 @@ from raydistill.config import UNTRAINED, SearchSettings, Settings
 from raydistill.errors import SettingsError
 from raydistill.progress import Progress, Stage
 from raydistill.store import Store, fingerprint
-from raydistill.students import grid
+from raydistill.students import grid, schedule
 from raydistill.students.trial import Trial
 
 METRIC = "validation_accuracy"
@@ -88,7 +88,7 @@ def _search(base: Trial, settings: Settings, store: Store, stage: Stage) -> list
     if todo and (settings.local or settings.students.workers == 0):
         if how.algorithm == "optuna":
             raise SettingsError("search.algorithm optuna needs Ray.", "Leave --local out, or take grid or random.")
-        grid.train_here([vary(base, p) for p in todo], store, stage)
+        schedule.here([vary(base, p) for p in todo], store, stage)
     elif todo:
         _tune(base, todo, known, settings, store, stage)
     tried = _journal(base, store) if how.algorithm == "optuna" else wanted
@@ -121,10 +121,10 @@ def _tune(
         )
     if how.algorithm == "optuna":
         space, options["search_alg"] = _optuna(base, known, how, store)
-        grid.schedule(partial(_suggested, base), space, settings, store, stage, num_samples=len(todo), **options)
+        schedule.on_ray(partial(_suggested, base), space, settings, store, stage, num_samples=len(todo), **options)
         tried = _journal(base, store)
     else:
-        grid.schedule(
+        schedule.on_ray(
             partial(_chosen, base, todo),
             {"index": tune.grid_search([*range(len(todo))])},
             settings,
@@ -134,7 +134,7 @@ def _tune(
         )
         tried = todo
     for point in tried:
-        grid.forget(store, f"{vary(base, point).folder}/ray")
+        store.forget(f"{vary(base, point).folder}/ray")
 
 
 def _chosen(base: Trial, todo: list[dict[str, Any]], config: dict[str, Any]) -> Trial:
