@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raydistill import cluster as ray_cluster
-from raydistill.config import ExemplarSettings, RaySettings
+from raydistill.config import ExemplarSettings
 from raydistill.exemplars.cluster import cluster
 from raydistill.exemplars.embed import vector_array
 from raydistill.exemplars.select import select
+from raydistill.runtime import cluster as ray_cluster
 from raydistill.tables import EMBEDDINGS, QUESTIONS, SAMPLES
 
 SIZES = [1_000, 10_000, 100_000, 1_000_000]
@@ -106,7 +106,9 @@ def measured(
     watcher = threading.Thread(target=watch)
     watcher.start()
     started = time.perf_counter()
-    exemplars, clusters = select(questions, embeddings, zero_shot, settings, ["clustered", "new_fine_tune_cot"])
+    exemplars, clusters = select(
+        questions, embeddings, zero_shot, settings, ["few_shot_unfiltered", "new_fine_tune_cot"]
+    )
     seconds = time.perf_counter() - started
     done.set()
     watcher.join()
@@ -132,7 +134,7 @@ def agreement(x: np.ndarray) -> dict[str, float]:
 def main(sizes: list[int]) -> None:
     import ray
 
-    ray_cluster.connect(RaySettings())
+    ray_cluster.connect()
     task = ray.remote(num_cpus=1, max_calls=1)(measured)  # a fresh process for each size
     found = {n: ray.get(task.remote(*tables(n), ExemplarSettings())) for n in sizes}
     for n, row in found.items():

@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from raydistill.answers import extract, find_in_rationale, student_answer
+from raydistill.method.answers import extract, find_in_rationale, student_answer
 
 N = 20_000
 BALLS = ("orange ball", "white ball", "blue ball")
@@ -47,10 +47,10 @@ def main() -> None:
         completions = [f"{REASONING} -->{text}" for text in texts]
         seconds[kind] = {
             "answer text, robust": per_100_000(partial(extract, **arguments), texts),
-            "answer text, baseline": per_100_000(partial(extract, judge="baseline", **arguments), texts),
+            "answer text, baseline": per_100_000(partial(extract, rules="published", **arguments), texts),
             "rationale, adaptive": per_100_000(partial(find_in_rationale, **arguments), rationales),
             "student, robust": per_100_000(partial(student_answer, **arguments), completions),
-            "student, baseline": per_100_000(partial(student_answer, judge="baseline", **arguments), completions),
+            "student, baseline": per_100_000(partial(student_answer, rules="published", **arguments), completions),
         }
         for name, value in seconds[kind].items():
             print(f"{kind:<8} {name:<22} {value:6.2f} s per 100,000")

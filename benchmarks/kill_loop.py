@@ -34,10 +34,13 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raydistill import cluster, prompts, tasks
-from raydistill.asks import ASKS
+from raydistill import simulated, tasks
 from raydistill.config import QuestionSettings, Settings, SimulatedSettings
-from raydistill.teacher import compaction, journal, simulated
+from raydistill.method import prompts
+from raydistill.runtime import cluster
+from raydistill.teacher import journal
+from raydistill.teacher.journal import compaction
+from raydistill.teacher.plan import ASKS
 
 KEY = "sk-kill-loop-0123456789abcdef"
 TARGETS = (*["driver"] * 3, "node", *["governor"] * 2, *["actor"] * 14)  # each so often in twenty kills
@@ -65,8 +68,8 @@ def loop(kills: int, in_flight: int, latency: float, questions: int, seed: int) 
     ):
 
         def settings(name: str) -> Settings:
-            teacher = {"kind": "api", "base_url": server.base_url, "model": server.model, "actors": 2, "seed": 1}
-            teacher |= {"in_flight": in_flight, "api_key_env": "KILL_LOOP_KEY"}
+            teacher = {"kind": "api", "base_url": server.base_url, "model": server.model, "num_actors": 2, "seed": 1}
+            teacher |= {"max_concurrency": in_flight, "api_key_env": "KILL_LOOP_KEY"}
             asked = {"source": "generated", "generated_size": questions}
             return Settings.model_validate({"run_dir": f"{folder}/{name}", "questions": asked, "teacher": teacher})
 
@@ -123,8 +126,8 @@ class Ray:
 
 def drive(settings: Settings) -> None:
     """The command that is killed: the zero-shot stage, its table written beside the journal."""
-    from raydistill.progress import Progress
-    from raydistill.store import Store
+    from raydistill.runtime.progress import Progress
+    from raydistill.runtime.store import Store
     from raydistill.teacher import stage
     from raydistill.teacher.endpoint import open_endpoint
 
@@ -141,7 +144,7 @@ def drive(settings: Settings) -> None:
         for degree in ((1, 4)[i % 2],)  # so that every prompt is asked in just one way
     ]
     with open_endpoint(settings.teacher) as endpoint:
-        cluster.connect(settings.ray)
+        cluster.connect(**settings.ray.model_dump())
         table = pa.Table.from_pylist(rows, schema=ASKS)
         samples = stage.ask("zero_shot", table, settings, endpoint, Store(settings.run_path), Progress())
     pq.write_table(samples, f"{settings.run_path}/samples.parquet")

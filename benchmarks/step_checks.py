@@ -10,7 +10,7 @@ settings and seeds) learn from
     steps checked              the right answers whose steps hold (curation.check_steps)
     right answers, as many     a random choice of the right answers, as many rows as steps checked has
     right answers, all         all of them, for one epoch: more rows, and more training
-    teacher's judgement        those that the teacher as judge says yes to (--judge; curation.ask_teacher), as many
+    teacher's judgement        those that the teacher as judge says yes to (--judge; curation.llm_judge), as many
 
 and answer the same test questions. `sound` is the share of a student's own rationales whose steps hold. The interval is
 Wilson's, 95 %. The last line is JSON: {"kept", "right", "accuracy_checked", "accuracy_unchecked", …}.
@@ -29,15 +29,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydistill import answers, judging, prompts, steps, tasks
+from raydistill import tasks
 from raydistill.config import CurationSettings, QuestionSettings, Settings, SimulatedSettings, StudentSettings
-from raydistill.curate import KEY, curate
-from raydistill.progress import Progress
+from raydistill.curation import llm_judge
+from raydistill.curation.curate import KEY, curate
+from raydistill.method import answers, prompts, steps
 from raydistill.report.results import wilson
-from raydistill.store import Store
+from raydistill.runtime.progress import Progress
+from raydistill.runtime.store import Store
+from raydistill.simulated.rationales import GREEDY, reply
 from raydistill.students import grid, predict
 from raydistill.tables import SAMPLES
-from raydistill.teacher.simulated.rationales import GREEDY, reply
 
 METHOD = "new_fine_tune_cot"
 EXEMPLARS = 8
@@ -56,7 +58,7 @@ def main() -> None:
     parser.add_argument("--judge", action="store_true", help="also the teacher's judgement")
     parser.add_argument("--arms", nargs="*", help="just these arms, by the first words of their names")
     args = parser.parse_args()
-    teacher = SimulatedSettings(few_shot_accuracy=args.accuracy, lucky_share=args.lucky, lucky_habit=args.habit)
+    teacher = SimulatedSettings(few_shot_accuracy=args.accuracy, lucky_fraction=args.lucky, lucky_habit=args.habit)
     size = round((args.questions + args.test) / 0.6)
     source = {"tasks": [args.task], "source": "generated", "generated_size": size}
     limits = {"limit_train": args.questions, "limit_test": args.test}
@@ -85,14 +87,14 @@ def main() -> None:
     told["right"] = arms["right answers, all"].num_rows
     told |= {f"accuracy_{key}": round(row["correct"] / row["n"], 3) for key, row in named.items()}
     told |= {f"sound_{key}": round(row["sound"], 3) for key, row in named.items()}
-    print(json.dumps(told | {"n": args.test * len(args.seeds), "lucky_share": args.lucky, "habit": args.habit}))
+    print(json.dumps(told | {"n": args.test * len(args.seeds), "lucky_fraction": args.lucky, "habit": args.habit}))
 
 
 def taught(questions: pa.Table, teacher: SimulatedSettings) -> pa.Table:
     """SAMPLES: the teacher's few-shot rationale and answer to each train question but the exemplars (sound ones)."""
     blank = {field.name: "" if pa.types.is_string(field.type) else None for field in SAMPLES}
     train = questions.filter(pc.field("split") == "train").to_pylist()
-    sure = SimulatedSettings(zero_shot_accuracy=1.0, lucky_share=0.0)
+    sure = SimulatedSettings(zero_shot_accuracy=1.0, lucky_fraction=0.0)
     shown = [
         question | {"rationale": answers.clean_rationale(reply(prompts.zero_shot(question["question"]), GREEDY, sure))}
         for question in train[:EXEMPLARS]
@@ -127,11 +129,11 @@ def training_tables(
     arms["right answers, all"] = right
     if judge:
         settings = Settings(students=StudentSettings(methods=[METHOD]))
-        asked = judging.asks(questions, SAMPLES.empty_table(), samples, settings)
+        asked = llm_judge.asks(questions, SAMPLES.empty_table(), samples, settings)
         replies = [reply(prompt, GREEDY, teacher) for prompt in asked["prompt"].to_pylist()]
-        told = pa.table({**{n: asked[n] for n in KEY}, "verdict": [judging.verdict(r) for r in replies]})
-        told = told.append_column("said", pa.array(replies, pa.string()))
-        arms["teacher's judgement"] = some(kept(told, judge_strict=True), checked.num_rows)
+        told = pa.table({**{n: asked[n] for n in KEY}, "verdict": [llm_judge.verdict(r) for r in replies]})
+        told = told.append_column("reply", pa.array(replies, pa.string()))
+        arms["teacher's judgement"] = some(kept(told, llm_judge_strict=True), checked.num_rows)
     return arms
 
 
@@ -154,8 +156,14 @@ def unsound(question: dict[str, Any], rationale: str, prediction: str | None) ->
 
 def learn(questions: pa.Table, training: pa.Table, epochs: int, seeds: list[int]) -> dict[str, Any]:
     """Train and judge a student of each seed; sums over seeds."""
-    how = {"methods": [METHOD], "untrained": False, "seeds": seeds, "epochs": epochs, "max_new_tokens": 160}
-    how |= {"learning_rate": 2e-4, "schedule": "linear", "warmup_share": 0.1}
+    how = {
+        "methods": [METHOD],
+        "evaluate_untrained": False,
+        "seeds": seeds,
+        "num_train_epochs": epochs,
+        "max_new_tokens": 160,
+    }
+    how |= {"learning_rate": 2e-4, "lr_scheduler_type": "linear", "warmup_steps": 0.1}
     kinds = {q["question_id"]: q for q in questions.to_pylist()}
     found: dict[str, Any] = defaultdict(float)
     with tempfile.TemporaryDirectory() as folder:

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raydistill import tasks
-from raydistill.answers import clean_rationale
 from raydistill.config import QuestionSettings, SimulatedSettings
-from raydistill.prompts import zero_shot
-from raydistill.teacher.simulated.rationales import GREEDY, reply
+from raydistill.method.answers import clean_rationale
+from raydistill.method.prompts import zero_shot
+from raydistill.simulated.rationales import GREEDY, reply
 
 GENERATED = ["coin_flip", "last_letter_concatenation", "tracking_shuffled_objects"]
 
@@ -21,7 +21,7 @@ def load(names: list[str], rows: int) -> tuple[pa.Table, dict[str, pa.Table]]:
     for task in names:
         train = questions.filter((pc.field("task") == task) & (pc.field("split") == "train")).slice(0, rows)
         wrote = [
-            reply(zero_shot(q), GREEDY, SimulatedSettings(run_on_share=0), a)
+            reply(zero_shot(q), GREEDY, SimulatedSettings(run_on_fraction=0), a)
             for q, a in zip(train["question"].to_pylist(), train["answer"].to_pylist(), strict=True)
         ]
         rationales = pa.array([clean_rationale(text) for text in wrote], pa.string())

@@ -79,7 +79,7 @@ def main() -> None:
 
 def teach(student: models.Student, texts: dict) -> None:
     """One epoch on a few rows of each task: enough to write the form and to end."""
-    settings = StudentSettings(epochs=1, learning_rate=2e-4)
+    settings = StudentSettings(num_train_epochs=1, learning_rate=2e-4)
     samples = []
     for task, rows in texts.items():
         empty = rows.slice(0, 0)

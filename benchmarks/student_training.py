@@ -36,8 +36,8 @@ import torch
 from student_data import GENERATED, load
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from raydistill import cluster
-from raydistill.config import RaySettings, StudentSettings
+from raydistill.config import StudentSettings
+from raydistill.runtime import cluster
 from raydistill.students import models, text, train
 from raydistill.students.trial import Trial
 
@@ -122,7 +122,8 @@ def timed(
     warm: bool = False,
 ) -> float:
     """Seconds of one epoch from the student's own weights, which stay as they are; a first step warms up what is not
-    warm."""
+    warm.
+    """
     if not warm:
         trainer = make(student._replace(model=copy.deepcopy(student.model)), rows)
         trainer.args.max_steps = 1
@@ -134,7 +135,7 @@ def timed(
     return time.perf_counter() - started
 
 
-SETTINGS = StudentSettings(epochs=1, learning_rate=1e-5)
+SETTINGS = StudentSettings(num_train_epochs=1, learning_rate=1e-5)
 
 
 def encode(rows: pa.Table, task: str, student: models.Student) -> list[text.Sample]:
@@ -174,7 +175,7 @@ def stock(student: models.Student, rows: list[text.Sample], *, bf16: bool, longe
         num_train_epochs=1,
         learning_rate=SETTINGS.learning_rate,
         lr_scheduler_type="constant",
-        per_device_train_batch_size=SETTINGS.batch_size,
+        per_device_train_batch_size=SETTINGS.per_device_train_batch_size,
         bf16=bf16,
         use_cpu=not torch.cuda.is_available(),
         save_strategy="no",
@@ -240,7 +241,7 @@ def in_ray(config: dict[str, Any], run: str) -> None:
     import ray.train
     from ray.train.torch import TorchTrainer
 
-    cluster.connect(RaySettings())
+    cluster.connect()
     has = ray.cluster_resources()
     TorchTrainer(
         train.fit,

@@ -27,13 +27,14 @@ import openai
 import psutil
 import pyarrow as pa
 
-from raydistill import cluster
-from raydistill.asks import ASKS
-from raydistill.config import RaySettings, Settings, SimulatedSettings
-from raydistill.progress import Progress
-from raydistill.store import Store
-from raydistill.teacher import simulated, stage
+from raydistill import simulated
+from raydistill.config import Settings, SimulatedSettings
+from raydistill.runtime import cluster
+from raydistill.runtime.progress import Progress
+from raydistill.runtime.store import Store
+from raydistill.teacher import stage
 from raydistill.teacher.endpoint import open_endpoint
+from raydistill.teacher.plan import ASKS
 
 TEXT = " There are 14 apples and 9 are eaten, so 14 - 9 = 5 are left. The basket then holds 5 apples."
 
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="just these contestants")
     args = parser.parse_args()
-    cluster.connect(RaySettings())
+    cluster.connect()
     contestants: dict[str, Callable[[simulated.Teacher, int], None]] = {
         "raydistill": lambda server, n: ask_raydistill(server, n, args.in_flight, args.actors),
         "openai default": lambda server, n: asyncio.run(ask_openai(server, n, args.in_flight, None)),
@@ -143,8 +144,8 @@ def prompt(i: int) -> str:
 def ask_raydistill(server: simulated.Teacher, calls: int, in_flight: int, actors: int) -> None:
     """The zero-shot stage on calls / 2 questions: a rationale and an answer call for each."""
     with tempfile.TemporaryDirectory() as folder:
-        teacher = {"kind": "api", "base_url": server.base_url, "model": server.model, "in_flight": in_flight}
-        settings = Settings.model_validate({"run_dir": folder, "teacher": teacher | {"actors": actors}})
+        teacher = {"kind": "api", "base_url": server.base_url, "model": server.model, "max_concurrency": in_flight}
+        settings = Settings.model_validate({"run_dir": folder, "teacher": teacher | {"num_actors": actors}})
         row = {"task": "custom", "split": "train", "answer": "5", "answer_type": "number", "choices": []}
         row |= {"method": "fine_tune_cot", "degree": 1, "max_tokens": 128, "temperature": 0.0, "adaptive": False}
         rows = [

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from raydistill import cli, tasks
 from raydistill.config import QuestionSettings
-from raydistill.errors import QuestionsError
+from raydistill.runtime.errors import QuestionsError
 from raydistill.tasks import check, published
 
 console = Console(highlight=False, markup=False, soft_wrap=True)

@@ -1,8 +1,8 @@
 """Search hyper-parameters for the students of a run, on its own training texts: grid, random or Optuna, with ASHA.
 
 python jobs/tune_students.py my.yaml                                 # after jobs/full_pipeline.py on the same settings
-python jobs/tune_students.py my.yaml --search.algorithm random --search.trials 20
-python jobs/tune_students.py my.yaml --search.learning_rates '[1e-4, 3e-4]' --search.batch_sizes '[4, 8]'
+python jobs/tune_students.py my.yaml --search.algorithm random --search.num_samples 20
+python jobs/tune_students.py my.yaml --search.learning_rates '[1e-4, 3e-4]' --search.per_device_train_batch_sizes '[4, 8]'
 
 Trials are judged on a validation part of the train questions, never on test questions. A search that was killed goes on
 where it was. It ends with the best settings as YAML.
@@ -21,18 +21,18 @@ def main(argv: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from raydistill import cluster
-    from raydistill.progress import Progress
-    from raydistill.store import Store
+    from raydistill.runtime import cluster
+    from raydistill.runtime.progress import Progress
+    from raydistill.runtime.store import Store
     from raydistill.students import search
 
     students = settings.students
-    chosen = {"select": "validation", "validation_share": students.validation_share or 0.2}
+    chosen = {"checkpoint_selection": "validation", "validation_fraction": students.validation_fraction or 0.2}
     settings = settings.model_copy(update={"students": students.model_copy(update=chosen)})
     store = Store(settings.run_path)
     questions, training = store.read("questions"), store.read("training")
     if not settings.local:
-        cluster.connect(settings.ray)
+        cluster.connect(**settings.ray.model_dump())
     found = search.search(questions, training, settings, store, Progress())
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
         if best["learning_rate"] is not None and not best["error"]:
             console.print(
                 f"students:\n  learning_rate: {best['learning_rate']}\n  batch_size: {best['batch_size']}\n"
-                f"  epochs: {best['epoch'] or students.epochs}\n"
+                f"  epochs: {best['epoch'] or students.num_train_epochs}\n"
             )
 
 

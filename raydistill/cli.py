@@ -19,11 +19,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from raydistill.config import Settings
-from raydistill.errors import SettingsError, UserError
+from raydistill.runtime.errors import SettingsError, UserError
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = Path(__file__).resolve().parent / "configs"
 DEFAULT_CONFIG = CONFIGS / "quickstart.yaml"
-SHORTHANDS = {"teacher": "teacher.kind", "max_usd": "teacher.max_usd", "max_tokens": "teacher.max_tokens"}
+SHORTHANDS = {"teacher": "teacher.kind", "budget_usd": "teacher.budget_usd", "budget_tokens": "teacher.budget_tokens"}
 
 
 def parse(argv: list[str], description: str, switches: dict[str, str] | None = None) -> tuple[Settings, set[str]]:
@@ -105,7 +105,7 @@ def _parser(description: str, switches: dict[str, str]) -> argparse.ArgumentPars
         usage="%(prog)s [CONFIG.yaml] [--section.field VALUE ...]",
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=110),
-        epilog="Shorthands: --teacher KIND for --teacher.kind; --max-usd and --max-tokens for the teacher's. "
+        epilog="Shorthands: --teacher KIND for --teacher.kind; --budget-usd and --budget-tokens for the teacher's. "
         "Values are YAML: --students.models '[t5-small, gpt2]'. Names may be written with - or _.",
     )
     parser.exit_on_error = False

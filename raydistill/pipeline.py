@@ -17,32 +17,17 @@ import pyarrow.compute as pc
 import yaml
 from pydantic import BaseModel
 
-from raydistill import __version__, asks, cache, cluster, curate, judging, tasks
-from raydistill.config import Settings
-from raydistill.progress import Progress
-from raydistill.store import Store, content_hash, fingerprint, identity
+from raydistill import __version__, tasks
+from raydistill.config import Affects, Settings
+from raydistill.curation import curate, llm_judge
+from raydistill.runtime import cache, cluster
+from raydistill.runtime.progress import Progress
+from raydistill.runtime.store import Store, content_hash, fingerprint, identity
 from raydistill.students import hub
 from raydistill.tables import EMBEDDINGS, EXEMPLARS, SAMPLES
-from raydistill.teacher import ledger, pricing
+from raydistill.teacher import ledger, plan
 from raydistill.teacher.endpoint import Endpoint, open_endpoint
-
-# Settings that say how, where or at what cost something is done, but not what comes out.
-_HOW_TEACHER = {
-    *("journal", "transport", "actors", "in_flight", "in_flight_floor", "requests_per_minute", "tokens_per_minute"),
-    *("max_usd", "max_tokens", "max_failed", "timeout_s", "max_attempts", "backoff_s", "samples_per_request"),
-    "api_key_env",
-}
-_HOW_EXEMPLARS = {"encoder_actors", "encoder_cpus", "encoder_gpus"}
-_HOW_STUDENTS = {
-    "concurrent_trials",
-    "cpus_per_worker",
-    "gpus_per_worker",
-    "restarts",
-    "sharding",
-    "push_to_hub",
-    "checkpoint_after_s",
-    "trackers",
-}
+from raydistill.teacher.limits import pricing
 
 
 def run(settings: Settings, progress: Progress | None = None) -> str:
@@ -61,13 +46,13 @@ def _stages(run: _Run) -> str:
     methods, degrees = settings.students.methods, settings.students.degrees
     # What files a setting names hold counts too: one replaced in place is another.
     gguf = settings.teacher.local.gguf if settings.teacher.kind == "local" else None
-    answers = [settings.teacher.model_dump(mode="json", exclude=_HOW_TEACHER), identity(gguf or "")]
+    answers = [settings.teacher.affecting(Affects.RESULT), identity(gguf or "")]
     learning = [
-        settings.students.model_dump(mode="json", exclude=_HOW_STUDENTS),
+        settings.students.affecting(Affects.RESULT | Affects.PREDICTIONS | Affects.GRID),
         *map(identity, settings.students.models),
     ]
     choosing = [
-        settings.exemplars.model_dump(mode="json", exclude=_HOW_EXEMPLARS),
+        settings.exemplars.affecting(Affects.RESULT),
         identity(settings.exemplars.file or ""),
     ]
     zero_shot = few_shot = SAMPLES.empty_table()
@@ -75,22 +60,22 @@ def _stages(run: _Run) -> str:
 
     questions = tasks.load_questions(settings.questions, settings.seed)
     run.stage("questions", [questions], lambda: questions)
-    if asks.needs_teacher(settings):
-        to_ask = asks.zero_shot(questions, settings)
+    if plan.needs_teacher(settings):
+        to_ask = plan.zero_shot(questions, settings)
         zero_shot = run.stage("zero_shot", [to_ask, answers], lambda: run.ask("zero_shot", to_ask))
-    if asks.few_shot_methods(settings):
+    if plan.few_shot_methods(settings):
         exemplars = run.stage(
             "exemplars", [questions, zero_shot, choosing, methods], lambda: run.choose(questions, zero_shot)
         )
-        to_ask_again = asks.few_shot(questions, exemplars, settings)
+        to_ask_again = plan.few_shot(questions, exemplars, settings)
         few_shot = run.stage("few_shot", [to_ask_again, answers], lambda: run.ask("few_shot", to_ask_again))
     judgements = None
-    if settings.curation.ask_teacher and asks.needs_teacher(settings):
-        to_judge = judging.asks(questions, zero_shot, few_shot, settings)
+    if settings.curation.llm_judge and plan.needs_teacher(settings):
+        to_judge = llm_judge.asks(questions, zero_shot, few_shot, settings)
         how, purse = settings.curation, settings.teacher  # a larger budget judges what is unjudged
-        budgets = [how.judge_max_usd, how.judge_max_tokens, purse.max_usd, purse.max_tokens]
+        budgets = [how.llm_judge_budget_usd, how.llm_judge_budget_tokens, purse.budget_usd, purse.budget_tokens]
         judgements = run.stage("judgements", [to_judge, answers, budgets], lambda: run.ask_for_verdicts(to_judge))
-    tables = {"zero_shot": zero_shot, "few_shot": few_shot, judging.STAGE: judgements}
+    tables = {"zero_shot": zero_shot, "few_shot": few_shot, llm_judge.STAGE: judgements}
     asked = [name for name, rows in tables.items() if rows is not None and rows.num_rows]
     bought = ledger.load(run.store, asked)
     run.stage("ledger", [bought], lambda: bought)
@@ -152,13 +137,13 @@ class _Run:
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        if self.settings.curation.ask_teacher and self.settings.curation.judge_max_usd:
-            pricing.find(self.settings.teacher, "--curation.judge_max_usd")
+        if self.settings.curation.llm_judge and self.settings.curation.llm_judge_budget_usd:
+            pricing.find(self.settings.teacher, "--curation.llm_judge_budget_usd")
         return self.teacher.enter_context(open_endpoint(self.settings.teacher))
 
     @cached_property
     def ray(self) -> bool:
-        cluster.connect(self.settings.ray)
+        cluster.connect(**self.settings.ray.model_dump())
         return True
 
     def ask(self, name: str, asks_table: pa.Table) -> pa.Table:
@@ -173,10 +158,10 @@ class _Run:
 
         endpoint, how = self.endpoint, self.settings.curation
         assert self.ray
-        caps = stage.Caps(how.judge_max_usd, how.judge_max_tokens)
-        samples = stage.ask(judging.STAGE, to_judge, self.settings, endpoint, self.store, self.progress, caps)
-        judgements = judging.read(samples)
-        self.progress.say(f"{'':12} {judging.summary(judgements)}")
+        caps = stage.Caps(how.llm_judge_budget_usd, how.llm_judge_budget_tokens)
+        samples = stage.ask(llm_judge.STAGE, to_judge, self.settings, endpoint, self.store, self.progress, caps)
+        judgements = llm_judge.read(samples)
+        self.progress.say(f"{'':12} {llm_judge.summary(judgements)}")
         return judgements
 
     def choose(self, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:

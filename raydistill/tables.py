@@ -6,6 +6,9 @@ its first rows must not become null-typed. Text columns hold "" rather than null
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pyarrow as pa
 
 QUESTIONS = pa.schema(
@@ -27,17 +30,17 @@ SAMPLES = pa.schema(
         ("question_id", pa.string()),
         ("task", pa.string()),
         ("split", pa.string()),
-        ("method", pa.string()),  # fine_tune_cot (zero-shot) | clustered | new_fine_tune_cot
+        ("method", pa.string()),  # fine_tune_cot (zero-shot) | few_shot_unfiltered | new_fine_tune_cot
         ("degree", pa.int32()),  # 1: greedy; D > 1: D samples at a temperature
         ("sample_index", pa.int32()),
         ("rationale", pa.string()),  # completion without the answer sentence where that held the answer
         ("answer_text", pa.string()),  # the text that the prediction was read from
-        ("prediction", pa.string()),  # by the judge that `teacher.judge` names; null: no answer found
+        ("prediction", pa.string()),  # by the judge that `teacher.extraction` names; null: no answer found
         ("correct", pa.bool_()),
         ("robust_prediction", pa.string()),  # both judgements are kept, whichever of them decides
         ("robust_correct", pa.bool_()),
-        ("baseline_prediction", pa.string()),  # by the rules of Ho et al. 2023
-        ("baseline_correct", pa.bool_()),
+        ("published_prediction", pa.string()),  # by the rules of Ho et al. 2023
+        ("published_correct", pa.bool_()),
         ("answered_by", pa.string()),  # rationale | second_call | none
         ("finish_reason", pa.string()),  # of the rationale call
         ("calls", pa.int32()),  # requests that this sample needed (a request for n samples counts for the first)
@@ -62,11 +65,11 @@ EMBEDDINGS = pa.schema([("question_id", pa.string()), ("task", pa.string()), ("e
 EXEMPLARS = pa.schema(
     [
         ("task", pa.string()),
-        ("method", pa.string()),  # clustered | new_fine_tune_cot
+        ("method", pa.string()),  # few_shot_unfiltered | new_fine_tune_cot
         ("cluster", pa.int32()),
         ("cluster_size", pa.int32()),
         ("rank", pa.int32()),  # 0: the question nearest to the centre
-        ("rung", pa.int32()),  # step of the ladder that it was accepted on, from 1 (all conditions)
+        ("relaxation_level", pa.int32()),  # step of the ladder that it was accepted on, from 1 (all conditions)
         ("distance", pa.float32()),
         ("question_id", pa.string()),
         ("question", pa.string()),
@@ -88,7 +91,7 @@ CLUSTERS = pa.schema(
     ]
 )
 
-# What the teacher says of its own rationales (curation.ask_teacher), one row for each that curation would keep.
+# What the teacher says of its own rationales (curation.llm_judge), one row for each that curation would keep.
 JUDGEMENTS = pa.schema(
     [
         ("task", pa.string()),
@@ -97,7 +100,7 @@ JUDGEMENTS = pa.schema(
         ("question_id", pa.string()),
         ("sample_index", pa.int32()),  # with the four columns above: the row of SAMPLES that is judged
         ("verdict", pa.string()),  # yes | no | unclear | unjudged (no budget was left) | failed (see error)
-        ("said", pa.string()),  # the teacher's reply
+        ("reply", pa.string()),  # the teacher's
         ("calls", pa.int32()),
         ("prompt_tokens", pa.int64()),
         ("completion_tokens", pa.int64()),
@@ -111,7 +114,7 @@ JUDGEMENTS = pa.schema(
 TRAINING = pa.schema(
     [
         ("task", pa.string()),
-        ("method", pa.string()),  # vanilla | fine_tune_cot | clustered | new_fine_tune_cot
+        ("method", pa.string()),  # vanilla | fine_tune_cot | few_shot_unfiltered | new_fine_tune_cot
         ("degree", pa.int32()),
         ("question_id", pa.string()),
         ("sample_index", pa.int32()),
@@ -137,7 +140,10 @@ STUDENTS = pa.schema(
     [
         ("trial", pa.string()),  # hash of everything that the trained weights depend on
         ("task", pa.string()),
-        ("method", pa.string()),  # untrained | untrained_cot | vanilla | fine_tune_cot | clustered | new_fine_tune_cot
+        (
+            "method",
+            pa.string(),
+        ),  # untrained | untrained_cot | vanilla | fine_tune_cot | few_shot_unfiltered | new_fine_tune_cot
         ("degree", pa.int32()),
         ("student", pa.string()),
         ("seed", pa.int64()),
@@ -161,10 +167,10 @@ PREDICTIONS = pa.schema(
         ("completion", pa.string()),
         ("prediction", pa.string()),  # null: no answer found
         ("correct", pa.bool_()),
-        ("baseline_prediction", pa.string()),
-        ("baseline_correct", pa.bool_()),
-        ("formatted", pa.bool_()),  # has the answer mark that its training text has
-        ("complete", pa.bool_()),  # ended by itself, not by the token limit
+        ("published_prediction", pa.string()),
+        ("published_correct", pa.bool_()),
+        ("has_answer_marker", pa.bool_()),  # has the answer mark that its training text has
+        ("stopped_at_eos", pa.bool_()),  # ended by itself, not by the token limit
         ("tokens", pa.int64()),
         ("confidence", pa.float64()),  # mean token probability, 0 … 1
     ]
@@ -184,9 +190,9 @@ RESULTS = pa.schema(
         ("accuracy", pa.float64()),  # 0 … 1, robust judge
         ("ci_low", pa.float64()),  # Wilson, 95 %
         ("ci_high", pa.float64()),
-        ("baseline_accuracy", pa.float64()),  # the published judge (Ho et al. 2023)
-        ("format_rate", pa.float64()),
-        ("complete_rate", pa.float64()),
+        ("published_accuracy", pa.float64()),  # the published judge (Ho et al. 2023)
+        ("answer_marker_rate", pa.float64()),
+        ("eos_rate", pa.float64()),
         ("mean_tokens", pa.float64()),
         ("train_rows", pa.int64()),
         ("error", pa.string()),
@@ -203,7 +209,7 @@ CASCADE = pa.schema(
         ("confidence", pa.string()),  # probability (mean over tokens) | votes (share of samples that agree)
         ("split", pa.string()),  # validation (questions kept out of training; thresholds are chosen here) | test | …
         ("threshold", pa.float64()),  # questions below it go to the teacher
-        ("teacher_share", pa.float64()),  # 0: the student alone … 1: the teacher alone
+        ("teacher_fraction", pa.float64()),  # 0: the student alone … 1: the teacher alone
         ("accuracy", pa.float64()),
         ("chosen", pa.bool_()),  # the threshold that the validation questions suggest
     ]
@@ -211,7 +217,7 @@ CASCADE = pa.schema(
 
 LEDGER = pa.schema(
     [
-        ("stage", pa.string()),  # zero_shot | few_shot | judge
+        ("stage", pa.string()),  # zero_shot | few_shot | llm_judge
         ("task", pa.string()),
         ("kind", pa.string()),  # rationale | answer | judgement
         ("calls", pa.int64()),  # answered requests that this run's tables rest on
@@ -223,3 +229,9 @@ LEDGER = pa.schema(
         ("usd", pa.float64()),  # null: the model has no known price
     ]
 )
+
+
+def rows(table: pa.Table, chunk: int = 10_000) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `table` as dicts, `chunk` of them in memory at once."""
+    for batch in table.to_batches(max_chunksize=chunk):
+        yield from batch.to_pylist()

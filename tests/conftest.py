@@ -31,10 +31,9 @@ def local_ray() -> Iterator[None]:
     """One single-node Ray of 2 CPUs for the whole test session."""
     import ray
 
-    from raydistill import cluster
-    from raydistill.config import RaySettings
+    from raydistill.runtime import cluster
 
-    cluster.connect(RaySettings(cpus=2))
+    cluster.connect(num_cpus=2)
     yield
     ray.shutdown()
 
@@ -52,15 +51,15 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A decoder-only student of about 40,000 parameters (tests/tiny_models.py)."""
-    import tiny_models
+    """A decoder-only student of about 40,000 parameters (tests/support/tiny_models.py)."""
+    from support import tiny_models
 
     return tiny_models.gpt2(tmp_path_factory.mktemp("tiny") / "gpt2")
 
 
 @pytest.fixture(scope="session")
 def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An encoder-decoder student of about 50,000 parameters (tests/tiny_models.py)."""
-    import tiny_models
+    """An encoder-decoder student of about 50,000 parameters (tests/support/tiny_models.py)."""
+    from support import tiny_models
 
     return tiny_models.t5(tmp_path_factory.mktemp("tiny") / "t5")

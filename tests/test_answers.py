@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raydistill import answers
-from raydistill.answers import canonical, clean_rationale, extract, find_in_rationale, is_correct, student_answer
+from raydistill.method import answers
+from raydistill.method.answers import canonical, clean_rationale, extract, find_in_rationale, is_correct, student_answer
 
 BALLS = ("orange ball", "white ball", "blue ball")
 DATES = ("05/01/1971", "04/01/2020", "05/15/2020", "09/08/2021", "05/08/2020")
@@ -65,8 +65,8 @@ LETTERS = {"answer_type": "letters", "task": "last_letter_concatenation"}
 def test_what_breaks_in_the_published_rules(
     text: str, kind: dict[str, Any], baseline: str | None, robust: str | None
 ) -> None:
-    assert extract(text, judge="baseline", **kind) == baseline
-    assert extract(text, judge="robust", **kind) == robust
+    assert extract(text, rules="published", **kind) == baseline
+    assert extract(text, rules="robust", **kind) == robust
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,15 @@ def test_option_inside_another_option() -> None:
     assert extract("the blue ball", answer_type="letter", choices=("ball", "blue ball")) == "B"
     assert extract("a ball", answer_type="letter", choices=("ball", "blue ball")) == "A"
     assert extract("G", answer_type="letter", choices=tuple("abcdefg")) == "G"
-    assert extract("D and E", judge="baseline", answer_type="letter", task="generated", choices=("v", "w", "x")) is None
+    assert (
+        extract("D and E", rules="published", answer_type="letter", task="generated", choices=("v", "w", "x")) is None
+    )
 
 
 def test_prefix_of_the_published_few_shot_rule() -> None:
     text = "6 + 4 = 10. The answer is 10. The answer is 12."
-    assert extract(text, judge="baseline", prefix="The answer is", **NUMBER) == "10"
-    assert extract("6 + 4 = 10 of 12", judge="baseline", prefix="The answer is", **NUMBER) == "12"
+    assert extract(text, rules="published", prefix="The answer is", **NUMBER) == "10"
+    assert extract("6 + 4 = 10 of 12", rules="published", prefix="The answer is", **NUMBER) == "12"
 
 
 @pytest.mark.parametrize(
@@ -147,8 +149,8 @@ def test_prefix_of_the_published_few_shot_rule() -> None:
 )
 def test_comparison(prediction: str | None, gold: str, kind: dict[str, Any], baseline: bool, robust: bool) -> None:
     kind = {name: value for name, value in kind.items() if name != "choices"}
-    assert is_correct(prediction, gold, judge="baseline", **kind) is baseline
-    assert is_correct(prediction, gold, judge="robust", **kind) is robust
+    assert is_correct(prediction, gold, rules="published", **kind) is baseline
+    assert is_correct(prediction, gold, rules="robust", **kind) is robust
 
 
 @pytest.mark.parametrize(
@@ -220,10 +222,10 @@ def test_student(completion: str, kind: dict[str, Any], expected: tuple[str | No
 
 
 def test_student_by_the_published_rules() -> None:
-    assert student_answer("First 3 --> 4 or 5", judge="baseline", **NUMBER) == ("4", True)
-    assert student_answer("First 3, then 5", judge="baseline", **NUMBER) == ("5", False)
+    assert student_answer("First 3 --> 4 or 5", rules="published", **NUMBER) == ("4", True)
+    assert student_answer("First 3, then 5", rules="published", **NUMBER) == ("5", False)
     assert student_answer("Yes.", mark="", **COIN) == ("yes", True)
-    assert student_answer("yes or no", judge="baseline", mark="", **COIN) == ("yes", True)
+    assert student_answer("yes or no", rules="published", mark="", **COIN) == ("yes", True)
 
 
 def test_canonical() -> None:
@@ -335,11 +337,11 @@ def test_no_text_raises(text: str, answer_type: Any, choices: tuple[str, ...], f
     find_in_rationale(text, answer_type=answer_type, choices=choices, finish_reason=finish_reason)
     is_correct(text, text, answer_type=answer_type)
     canonical(text, answer_type)
-    for judge in ("robust", "baseline"):
-        found = extract(text, answer_type=answer_type, choices=choices, judge=judge)
-        student_answer(text, answer_type=answer_type, choices=choices, judge=judge)
-        is_correct(found, text, answer_type=answer_type, judge=judge, task="multiarith")
-        if found is not None and judge == "robust":
+    for rules in ("robust", "published"):
+        found = extract(text, answer_type=answer_type, choices=choices, rules=rules)
+        student_answer(text, answer_type=answer_type, choices=choices, rules=rules)
+        is_correct(found, text, answer_type=answer_type, rules=rules, task="multiarith")
+        if found is not None and rules == "robust":
             assert canonical(found, answer_type) == found
             assert is_correct(found, found, answer_type=answer_type)
 
@@ -385,7 +387,7 @@ def test_time_is_linear(junk: str) -> None:
             for answer_type in TYPES:
                 find_in_rationale(text, answer_type=answer_type, choices=BALLS, finish_reason="length")
                 student_answer(text, answer_type=answer_type, choices=BALLS)
-                student_answer(text, answer_type=answer_type, choices=BALLS, judge="baseline")
+                student_answer(text, answer_type=answer_type, choices=BALLS, rules="published")
             clean_rationale(text)
             best = min(best, time.perf_counter() - began)
         return best

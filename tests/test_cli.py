@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from raydistill import cli
 from raydistill.config import Settings
-from raydistill.errors import BudgetReached, SettingsError, UserError
+from raydistill.runtime.errors import BudgetReached, SettingsError, UserError
 
-CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).resolve().parents[1] / "raydistill" / "configs").glob("*.yaml"))
 
 
 def parse(*argv: str) -> Settings:
@@ -29,9 +29,15 @@ def test_overrides_reach_every_level_and_leave_the_rest(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("seed: 3\nteacher: {model: m, price: {input: 1, output: 2}}\n")
     got = parse(
-        str(file), "--teacher.model", "gpt-x", "--teacher.price.output=2.5", "--students.epochs", "2", "--local"
+        str(file),
+        "--teacher.model",
+        "gpt-x",
+        "--teacher.price.output=2.5",
+        "--students.num_train_epochs",
+        "2",
+        "--local",
     )
-    assert (got.seed, got.teacher.model, got.students.epochs, got.local) == (3, "gpt-x", 2, True)
+    assert (got.seed, got.teacher.model, got.students.num_train_epochs, got.local) == (3, "gpt-x", 2, True)
     assert got.teacher.price is not None
     assert (got.teacher.price.input, got.teacher.price.output) == (1, 2.5)
 
@@ -39,7 +45,7 @@ def test_overrides_reach_every_level_and_leave_the_rest(tmp_path):
 def test_a_price_in_the_file_may_be_switched_off_from_the_command_line(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("teacher: {max_usd: 3}\n")
-    assert parse(str(file), "--max-usd", "null").teacher.max_usd is None
+    assert parse(str(file), "--budget-usd", "null").teacher.budget_usd is None
 
 
 def test_a_date_is_a_name():
@@ -48,14 +54,14 @@ def test_a_date_is_a_name():
 
 def test_shorthands_dashes_lists_and_switches():
     settings, on = cli.parse(
-        ["--local", "quickstart", "--teacher", "api", "--max-usd", "5", "--students.models", "t5-small", "--dry"],
+        ["--local", "quickstart", "--teacher", "api", "--budget-usd", "5", "--students.models", "t5-small", "--dry"],
         "test",
         {"dry": "do nothing"},
     )
     assert on == {"dry"}
     assert settings.local
     assert settings.teacher.kind == "api"
-    assert settings.teacher.max_usd == 5
+    assert settings.teacher.budget_usd == 5
     assert settings.students.models == ["t5-small"]
     assert parse("--students.models", "[t5-small, gpt2]", "--run-dir", "x").students.models == ["t5-small", "gpt2"]
 
@@ -64,9 +70,9 @@ def test_shorthands_dashes_lists_and_switches():
     ("argv", "said"),
     [
         (["--teacher.modle", "x"], ["--teacher.modle", "--teacher.model"]),
-        (["--students.epochs", "many"], ["students.epochs", "integer", "many"]),
+        (["--students.num_train_epochs", "many"], ["students.num_train_epochs", "integer", "many"]),
         (["--teacher", "oracle"], ["teacher.kind", "simulated", "oracle"]),
-        (["--teacher.max_failed", "2"], ["teacher.max_failed", "less than or equal to 1"]),
+        (["--teacher.max_failure_rate", "2"], ["teacher.max_failure_rate", "less than or equal to 1"]),
         (["--questions.tasks", "[coin_flop]"], ["questions.tasks", "coin_flip"]),
         (["--questions.file", "x.csv"], ["questions.answer_type"]),
         (["--teacher.base_url", "api.openai.com"], ["teacher.base_url", "https://"]),

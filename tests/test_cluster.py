@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raydistill import cluster
-from raydistill.config import RaySettings
-from raydistill.errors import UserError
+from raydistill.runtime import cluster
+from raydistill.runtime.errors import UserError
 
 CLUSTER = Path(__file__).resolve().parents[1] / "cluster.yaml"
 
@@ -40,9 +39,9 @@ def test_a_cluster_that_does_not_answer_is_named_with_what_to_check():
     import sys
 
     code = (
-        "from raydistill import cluster\nfrom raydistill.config import RaySettings\n"
+        "from raydistill.runtime import cluster\n"
         "from raydistill.errors import UserError\n"
-        "try:\n    cluster.connect(RaySettings(address='127.0.0.1:1'))\n"
+        "try:\n    cluster.connect(address='127.0.0.1:1')\n"
         "except UserError as e:\n    print('SAID', e)\n"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -53,7 +52,7 @@ def test_a_cluster_that_does_not_answer_is_named_with_what_to_check():
 def test_workers_can_import_the_package_and_a_second_connect_is_nothing():
     import ray
 
-    cluster.connect(RaySettings())
+    cluster.connect()
     assert ray.get(ray.remote(num_cpus=0)(lambda: __import__("raydistill").__version__).remote())
 
 

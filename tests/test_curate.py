@@ -13,14 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raydistill.config import CurationSettings
-from raydistill.curate import curate
-from raydistill.diversity import (
-    grams,
-    likeness,
-    most_different,
-    similarity,
-    summary,
-)
+from raydistill.curation.curate import curate
+from raydistill.curation.diversity import grams, likeness, most_different, similarity, summary
 from raydistill.tables import QUESTIONS, SAMPLES, TRAINING
 
 GOOD = "Tom has 3 apples. He gets 2 more, so 3 + 2 = 5."
@@ -112,7 +106,7 @@ def test_methods_and_degrees_choose_the_candidates() -> None:
         *(
             {"question_id": f"q{q}", "degree": 8, "method": m, "sample_index": i}
             for q in (1, 0)
-            for m in ("new_fine_tune_cot", "clustered")
+            for m in ("new_fine_tune_cot", "few_shot_unfiltered")
             for i in (1, 0)
         )
     )
@@ -226,6 +220,6 @@ def test_the_summary_tells_how_alike_samples_are() -> None:
         "questions": 2,
         "rationales": 6,
         "distinct": 4,
-        "near_duplicate_share": pytest.approx(0.25),
+        "near_duplicate_fraction": pytest.approx(0.25),
         "mean_similarity": pytest.approx((3 / 6 + 0) / 2, abs=0.05),
     }

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 
 from raydistill.config import ExemplarSettings
-from raydistill.errors import SettingsError, UserError
 from raydistill.exemplars.cluster import cluster
 from raydistill.exemplars.embed import embed, matrix
-from raydistill.store import Store
+from raydistill.runtime.errors import SettingsError, UserError
+from raydistill.runtime.store import Store
+from raydistill.runtime.weights import minilm_folder
 from raydistill.tables import EMBEDDINGS, QUESTIONS
-from raydistill.weights import minilm_folder
 
 TEXTS = [
     *(f"Tom has {i} apples and eats {i // 2}. How many apples are left?" for i in range(70)),

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from raydistill.config import ExemplarSettings
-from raydistill.errors import UserError
 from raydistill.exemplars.cluster import choose_k, cluster, plane
 from raydistill.exemplars.conditions import exemplar_rationale
 from raydistill.exemplars.embed import vector_array
 from raydistill.exemplars.select import leave_one_out, select, select_remote
+from raydistill.runtime.errors import UserError
 from raydistill.tables import CLUSTERS, EMBEDDINGS, EXEMPLARS, QUESTIONS, SAMPLES
 
-BOTH = ["clustered", "new_fine_tune_cot"]
+BOTH = ["few_shot_unfiltered", "new_fine_tune_cot"]
 GOOD = " Tom has 3 apples. He gets 2 more, so he has 5."
 
 
@@ -80,7 +80,7 @@ NEAR_FAR = ["q000", "q001", "q002", "q004", "q003"]
 
 
 def choose(*parts: pa.Table, methods: Sequence[str] = ("new_fine_tune_cot",), **settings: Any) -> list[dict[str, Any]]:
-    settings = {"k": 2} | settings
+    settings = {"n_clusters": 2} | settings
     return select(*parts, ExemplarSettings(**settings), methods)[0].to_pylist()
 
 
@@ -92,14 +92,14 @@ WRONG = {"prediction": "7", "correct": False, "rationale": " Tom has 3 apples. H
 
 
 def test_the_nearest_question_of_each_cluster_is_chosen() -> None:
-    exemplars, places = select(*world(TWO), ExemplarSettings(k=2), BOTH)
+    exemplars, places = select(*world(TWO), ExemplarSettings(n_clusters=2), BOTH)
     assert exemplars.schema.equals(EXEMPLARS)
     assert places.schema.equals(CLUSTERS)
     for method in BOTH:
         mine = [e for e in exemplars.to_pylist() if e["method"] == method]
         assert [e["cluster"] for e in mine] == [0, 1]
         assert {e["question_id"] for e in mine} == {"q000", "q005"}
-        assert all(e["rank"] == 0 and e["rung"] == 1 and e["passed_over"] == [] for e in mine)
+        assert all(e["rank"] == 0 and e["relaxation_level"] == 1 and e["passed_over"] == [] for e in mine)
         assert all(e["cluster_size"] == 5 for e in mine)
     assert mine[0]["rationale"] == GOOD.strip()
     assert mine[0]["answer"] == "5"
@@ -111,7 +111,7 @@ def test_the_nearest_question_of_each_cluster_is_chosen() -> None:
 
 def test_a_wrong_answer_is_passed_over_by_the_second_change_and_taken_by_the_first() -> None:
     chosen = choose(*world(TWO, {0: WRONG, 1: WRONG}), methods=BOTH)
-    first = of_first([e for e in chosen if e["method"] == "clustered"])
+    first = of_first([e for e in chosen if e["method"] == "few_shot_unfiltered"])
     second = of_first([e for e in chosen if e["method"] == "new_fine_tune_cot"])
     assert first["question_id"] == "q000"
     assert first["answer"] == "7"
@@ -139,7 +139,7 @@ def test_each_condition_passes_a_candidate_over(sample: dict[str, Any], reason: 
     chosen = of_first(choose(*world(TWO, {0: sample})))
     assert chosen["question_id"] == "q001"
     assert [p["reason"] for p in chosen["passed_over"]] == [reason]
-    assert chosen["rung"] == 1
+    assert chosen["relaxation_level"] == 1
 
 
 def test_lines_count_with_the_opening_sentence_and_double_breaks_count_once() -> None:
@@ -185,20 +185,24 @@ def test_the_ladder_gives_way_in_order() -> None:
     no_stop = {"rationale": " He has 5"}
     formless = dict.fromkeys(range(5), no_stop)
     on_two = of_first(choose(*world(TWO, formless | {0: WRONG})))
-    assert (on_two["question_id"], on_two["rung"]) == ("q001", 2)
+    assert (on_two["question_id"], on_two["relaxation_level"]) == ("q001", 2)
     assert [p["reason"] for p in on_two["passed_over"]] == ["wrong answer: 7, not 5.0"]
 
     long = {i: {"question": f"{i} " * 80} for i in range(5)}
     on_three = of_first(choose(*world(TWO, formless, long)))
-    assert (on_three["question_id"], on_three["rung"]) == ("q000", 3)
+    assert (on_three["question_id"], on_three["relaxation_level"]) == ("q000", 3)
 
     one_well_formed = of_first(choose(*world(TWO, dict.fromkeys(range(4), no_stop))))
-    assert (one_well_formed["question_id"], one_well_formed["rung"], one_well_formed["rank"]) == ("q004", 1, 3)
+    assert (one_well_formed["question_id"], one_well_formed["relaxation_level"], one_well_formed["rank"]) == (
+        "q004",
+        1,
+        3,
+    )
 
 
 def test_a_cluster_without_a_right_answer_is_topped_up_from_the_nearest_elsewhere() -> None:
     chosen = choose(*world(TWO, dict.fromkeys(range(5), WRONG)))
-    assert [(e["question_id"], e["rung"], e["rank"]) for e in chosen] == [("q005", 1, 0), ("q006", 4, 1)]
+    assert [(e["question_id"], e["relaxation_level"], e["rank"]) for e in chosen] == [("q005", 1, 0), ("q006", 4, 1)]
     assert chosen[1]["passed_over"] == []  # the nearer one is an exemplar itself
 
 
@@ -206,7 +210,7 @@ def test_no_eligible_question_at_all_is_an_error_that_counts_why() -> None:
     parts = world(TWO, dict.fromkeys(range(9), WRONG) | {9: {"prediction": None, "correct": False}})
     with pytest.raises(UserError, match=r"svamp.*none of the teacher's 10.*correct: 9, answer: 1"):
         choose(*parts)
-    assert len(choose(*parts, methods=["clustered"])) == 2
+    assert len(choose(*parts, methods=["few_shot_unfiltered"])) == 2
 
 
 def test_per_cluster_takes_the_nearest_ones_and_never_the_same_text_twice() -> None:
@@ -221,7 +225,7 @@ def test_the_pool_leaves_test_questions_out_unless_told() -> None:
     parts = world(TWO, questions={0: {"split": "test"}})
     assert of_first(choose(*parts))["question_id"] == "q001"
     assert of_first(choose(*parts, pool="all"))["question_id"] == "q000"
-    _, places = select(*parts, ExemplarSettings(k=2), BOTH)
+    _, places = select(*parts, ExemplarSettings(n_clusters=2), BOTH)
     assert "q000" not in places["question_id"].to_pylist()
     with pytest.raises(UserError, match=r"svamp.*no train question"):
         choose(*world(TWO, questions={i: {"split": "test"} for i in range(10)}))
@@ -230,10 +234,10 @@ def test_the_pool_leaves_test_questions_out_unless_told() -> None:
 def test_k_is_four_for_last_letters_eight_elsewhere_and_no_more_than_different_questions() -> None:
     points = np.random.default_rng(0).normal(size=(40, 3)).tolist()
     for task, k in (("last_letter_concatenation", 4), ("svamp", 8)):
-        chosen, _ = select(*world(points, task=task), ExemplarSettings(), ["clustered"])
+        chosen, _ = select(*world(points, task=task), ExemplarSettings(), ["few_shot_unfiltered"])
         assert chosen.num_rows == k
     same = {i: {"question": "The same?" if i else "Another?"} for i in range(10)}
-    assert len(choose(*world(TWO, questions=same), k=8)) == 2
+    assert len(choose(*world(TWO, questions=same), n_clusters=8)) == 2
 
 
 def test_the_choice_is_independent_of_row_order_and_chunks() -> None:
@@ -241,7 +245,7 @@ def test_the_choice_is_independent_of_row_order_and_chunks() -> None:
     points = rng.normal(size=(120, 8)).tolist()
     samples = {int(i): WRONG for i in rng.choice(120, 60, replace=False)}
     questions, vectors, zero_shot = world(points, samples)
-    settings = ExemplarSettings(k=6, per_cluster=2)
+    settings = ExemplarSettings(n_clusters=6, per_cluster=2)
     straight = select(questions, vectors, zero_shot, settings, BOTH)
 
     def shuffled(t: pa.Table) -> pa.Table:
@@ -257,7 +261,7 @@ def test_rounding_noise_in_embeddings_changes_no_choice() -> None:
     rng = np.random.default_rng(4)
     points = rng.normal(size=(200, 16)).astype(np.float32)
     noisy = points + rng.normal(scale=1e-7, size=points.shape).astype(np.float32)
-    chosen = [choose(*world(p.tolist()), k=8) for p in (points, noisy)]
+    chosen = [choose(*world(p.tolist()), n_clusters=8) for p in (points, noisy)]
     assert [e["question_id"] for e in chosen[0]] == [e["question_id"] for e in chosen[1]]
 
 
@@ -309,7 +313,7 @@ def test_the_number_of_clusters_is_found(how: Any) -> None:
 
 def test_chosen_k_reaches_the_exemplars() -> None:
     x, _ = blobs(90, 3)
-    assert len(choose(*world(x.tolist()), k=8, choose_k="silhouette")) == 3
+    assert len(choose(*world(x.tolist()), n_clusters=8, n_clusters_by="silhouette")) == 3
 
 
 def test_distances_are_to_the_own_centre() -> None:
@@ -346,7 +350,7 @@ def test_own_exemplars_replace_clustering(tmp_path: Path) -> None:
     path = write(tmp_path / "own.jsonl", [OWN, "", OWN | {"question": "New?"}, OWN | {"task": "coin_flip"}])
     questions, _, zero_shot = world(TWO)
     exemplars, places = select(questions, EMBEDDINGS.empty_table(), zero_shot, ExemplarSettings(file=path), BOTH)
-    rows = [e for e in exemplars.to_pylist() if e["method"] == "clustered"]
+    rows = [e for e in exemplars.to_pylist() if e["method"] == "few_shot_unfiltered"]
     assert [e["question"] for e in rows] == ["Question number 3?", "New?"]
     assert rows[0]["question_id"] == "q003"  # so that leave-one-out knows it
     assert rows[0]["rationale"] == "Two and three make five."
@@ -381,7 +385,7 @@ def test_a_missing_exemplar_file_is_named(tmp_path: Path) -> None:
 
 def test_selection_as_a_ray_task_gives_the_same_and_passes_errors_on(local_ray: None) -> None:
     parts = world(TWO, {0: WRONG})
-    settings = ExemplarSettings(k=2)
+    settings = ExemplarSettings(n_clusters=2)
     assert select_remote(*parts, settings, BOTH)[0].equals(select(*parts, settings, BOTH)[0])
     with pytest.raises(UserError, match="none of the teacher's 10") as caught:
         select_remote(*world(TWO, dict.fromkeys(range(10), WRONG)), settings, BOTH)

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from raydistill.store import Store
+from raydistill.runtime.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 RAY = str(Path(sys.executable).with_name("ray"))
 TINY = (
     "--questions.limit_train 16 --questions.limit_test 4 --students.max_steps 2 --students.max_new_tokens 8 "
-    "--students.cpus_per_worker 1 --exemplars.k 2 --students.methods new_fine_tune_cot --students.untrained false"
+    "--students.cpus_per_worker 1 --exemplars.n_clusters 2 --students.methods new_fine_tune_cot --students.evaluate_untrained false"
 ).split()
 
 

@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 from test_curate import GOOD, NONE, questions, samples
 from test_pipeline import finished, tiny
 
-from raydistill import judging, pipeline, prompts, tasks
+from raydistill import pipeline, tasks
 from raydistill.config import CurationSettings, Settings, SimulatedSettings
-from raydistill.curate import curate
-from raydistill.errors import TeacherError
-from raydistill.progress import Progress
-from raydistill.store import Store
+from raydistill.curation import llm_judge
+from raydistill.curation.curate import curate
+from raydistill.method import prompts
+from raydistill.runtime.errors import TeacherError
+from raydistill.runtime.progress import Progress
+from raydistill.runtime.store import Store
+from raydistill.simulated import rationales
+from raydistill.simulated.puzzles import attempt, recognise
 from raydistill.tables import JUDGEMENTS
 from raydistill.teacher import estimate
-from raydistill.teacher.simulated import rationales
-from raydistill.teacher.simulated.puzzles import attempt, recognise
 
 
 @pytest.mark.parametrize(
@@ -46,12 +48,12 @@ from raydistill.teacher.simulated.puzzles import attempt, recognise
     ],
 )
 def test_a_verdict_is_a_word_that_stands_by_itself(reply: str, verdict: str) -> None:
-    assert judging.verdict(reply) == verdict
+    assert llm_judge.verdict(reply) == verdict
 
 
 @given(st.text(max_size=200) | st.text(alphabet="yesnoYESNO .*\n-", max_size=60))
 def test_any_reply_has_a_verdict(reply: str) -> None:
-    assert judging.verdict(reply) in ("yes", "no", "unclear")
+    assert llm_judge.verdict(reply) in ("yes", "no", "unclear")
 
 
 def settings(**curation: Any) -> Settings:
@@ -68,20 +70,20 @@ def test_what_would_be_kept_is_asked_and_nothing_else() -> None:
         {"question_id": "q2", "split": "test"},
         {"question_id": "q3", "rationale": " 3 + 3 = 5."},
     )
-    rows = judging.asks(asked, zero, NONE, settings(check_steps=True, drop_duplicates=True)).to_pylist()
+    rows = llm_judge.asks(asked, zero, NONE, settings(check_steps=True, drop_duplicates=True)).to_pylist()
     assert [(r["question_id"], r["degree"], r["sample_index"]) for r in rows] == [("q0", 8, 3), ("q0", 8, 4)]
     assert rows[0]["prompt"] == rows[1]["prompt"] == prompts.judge("How many, 0?", GOOD, "5")
     assert rows[0]["prompt"] == (
         "Q: How many, 0?\nA: Tom has 3 apples. He gets 2 more, so 3 + 2 = 5. The answer is 5.\n\nIs every step of this "
         "reasoning valid, and does the reasoning lead to this answer? Reply with yes or no.\nVerdict:"
     )
-    unchecked = judging.asks(asked, zero, NONE, settings())
+    unchecked = llm_judge.asks(asked, zero, NONE, settings())
     assert sorted(unchecked["question_id"].to_pylist()) == ["q0", "q0", "q3"]
 
 
 def judgements(*rows: tuple[str, str, str]) -> pa.Table:
     base = dict.fromkeys(JUDGEMENTS.names) | {"task": "svamp", "method": "fine_tune_cot", "degree": 1}
-    named = [base | {"question_id": q, "sample_index": 0, "verdict": v, "said": said} for q, v, said in rows]
+    named = [base | {"question_id": q, "sample_index": 0, "verdict": v, "reply": reply} for q, v, reply in rows]
     return pa.Table.from_pylist(named, JUDGEMENTS)
 
 
@@ -104,7 +106,7 @@ def test_a_no_drops_a_rationale_and_strict_drops_all_but_a_yes() -> None:
     no = "teacher judges: No, the second step is wrong."
     assert reasons() == ["", no, "", "", "", ""]
     maybe = [f"teacher judges: {text}" for text in ("Perhaps.", "unjudged", "failed")]
-    assert reasons(judge_strict=True) == ["", no, *maybe, ""]  # the last was not asked about
+    assert reasons(llm_judge_strict=True) == ["", no, *maybe, ""]  # the last was not asked about
 
 
 def test_a_refused_rationale_makes_no_other_a_repetition() -> None:
@@ -125,9 +127,9 @@ def test_the_simulated_teacher_sees_through_its_own_lucky_rationales(task: str) 
         puzzle, rng, lucky = recognise(row["question"]), rationales.Random(i), bool(i % 2)
         text = rationales.WORDINGS[puzzle.kind](puzzle, attempt(puzzle, rng, right=True, lucky=lucky), rng, True)
         for accuracy, counts in seen.items():
-            how = SimulatedSettings(judge_accuracy=accuracy, run_on_share=0)
+            how = SimulatedSettings(judge_accuracy=accuracy, run_on_fraction=0)
             reply = rationales.reply(prompts.judge(row["question"], text, row["answer"]), -1, how)
-            counts[lucky, judging.verdict(reply)] += 1
+            counts[lucky, llm_judge.verdict(reply)] += 1
     perfect, fair = seen[1.0], seen[0.7]
     assert not perfect[True, "yes"]
     assert not perfect[False, "no"]
@@ -138,8 +140,8 @@ def test_the_simulated_teacher_sees_through_its_own_lucky_rationales(task: str) 
 
 def run(run_dir: Path, student: Path, curation: dict[str, Any], **teacher: Any) -> tuple[Store, str]:
     """The pipeline with a teacher of many lucky rationales; what it printed comes along."""
-    simulated = {"lucky_share": 0.5, "judge_accuracy": 1.0, "latency_s": 0.0}
-    students = {"methods": ["new_fine_tune_cot"], "degrees": [2], "untrained": False, "max_steps": 1}
+    simulated = {"lucky_fraction": 0.5, "judge_accuracy": 1.0, "latency_s": 0.0}
+    students = {"methods": ["new_fine_tune_cot"], "degrees": [2], "evaluate_untrained": False, "max_steps": 1}
     told = tiny(
         run_dir,
         student,
@@ -154,7 +156,7 @@ def run(run_dir: Path, student: Path, curation: dict[str, Any], **teacher: Any) 
 
 @pytest.mark.usefixtures("local_ray")
 def test_the_pass_end_to_end_its_budget_and_its_journal(tmp_path: Path, tiny_gpt2: Path) -> None:
-    small = {"ask_teacher": True, "judge_max_tokens": 2000}
+    small = {"llm_judge": True, "llm_judge_budget_tokens": 2000}
     store, printed = run(tmp_path, tiny_gpt2, small)
     first = store.read("judgements")
     verdicts = Counter(first["verdict"].to_pylist())
@@ -165,7 +167,7 @@ def test_the_pass_end_to_end_its_budget_and_its_journal(tmp_path: Path, tiny_gpt
     assert "the budget is used up" in printed
     training = store.read("training").to_pylist()
     assert sum(row["kept"] for row in training) == len(right) - verdicts["no"]  # what is not judged is kept
-    [book] = [row for row in store.read("ledger").to_pylist() if row["stage"] == "judge"]
+    [book] = [row for row in store.read("ledger").to_pylist() if row["stage"] == "llm_judge"]
     assert book["kind"] == "judgement"
     assert 1500 < book["prompt_tokens"] + book["completion_tokens"] <= 2000
     assert 0 < book["calls"] <= pc.sum(first["calls"]).as_py() < len(right)  # the same text twice: one call
@@ -174,12 +176,12 @@ def test_the_pass_end_to_end_its_budget_and_its_journal(tmp_path: Path, tiny_gpt
     run(tmp_path, tiny_gpt2, small)
     assert finished(store) == before  # nothing is done again, whatever the budget left out
 
-    store, printed = run(tmp_path, tiny_gpt2, {"ask_teacher": True})
+    store, printed = run(tmp_path, tiny_gpt2, {"llm_judge": True})
     after = store.read("judgements").to_pylist()
     verdicts = Counter(row["verdict"] for row in after)
     assert not verdicts["unjudged"]
     assert verdicts["no"] > 0.25 * len(right)
-    [again] = [row for row in store.read("ledger").to_pylist() if row["stage"] == "judge"]
+    [again] = [row for row in store.read("ledger").to_pylist() if row["stage"] == "llm_judge"]
     assert again["reused"] == book["calls"]  # bought once
     dropped = [
         row["reason"] for row in store.read("training").to_pylist() if row["reason"].startswith("teacher judges")
@@ -187,23 +189,25 @@ def test_the_pass_end_to_end_its_budget_and_its_journal(tmp_path: Path, tiny_gpt
     assert len(dropped) == verdicts["no"]
     page = Path(store.path, "report.html").read_text(encoding="utf-8")
     assert f"{verdicts['no']} refused by the teacher as judge" in page
-    assert "<td>judge</td>" in page
+    assert "<td>llm_judge</td>" in page
 
 
 def test_the_estimate_has_a_line_for_the_judge_within_its_budget() -> None:
     price = {"teacher": {"price": {"input": 1.5, "output": 2.0}}}
-    told = Settings.model_validate(settings(ask_teacher=True).model_dump() | price)
+    told = Settings.model_validate(settings(llm_judge=True).model_dump() | price)
     asked = tasks.load_questions(told.questions, 0)
     costs, text = estimate.estimate(asked, told)
-    mine = [cost for cost in costs if cost.stage == "judge"]
+    mine = [cost for cost in costs if cost.stage == "llm_judge"]
     train = pc.sum(pc.equal(asked["split"], "train")).as_py()
     assert [(c.method, c.degree, c.questions) for c in mine] == [("fine_tune_cot", d, train) for d in (1, 8)]
     assert [c.calls for c in mine] == [round(0.8 * train), round(0.8 * 8 * train)]
     assert "train rationales to judge" in text
-    capped = Settings.model_validate(told.model_dump() | {"curation": {"ask_teacher": True, "judge_max_usd": 0.01}})
-    assert all(c.usd_at_most == 0.01 for c in estimate.estimate(asked, capped)[0] if c.stage == "judge")
+    capped = Settings.model_validate(
+        told.model_dump() | {"curation": {"llm_judge": True, "llm_judge_budget_usd": 0.01}}
+    )
+    assert all(c.usd_at_most == 0.01 for c in estimate.estimate(asked, capped)[0] if c.stage == "llm_judge")
     plain = Settings.model_validate(told.model_dump() | {"curation": {}})
-    assert not any(c.stage == "judge" for c in estimate.estimate(asked, plain)[0])
+    assert not any(c.stage == "llm_judge" for c in estimate.estimate(asked, plain)[0])
 
 
 def test_a_cap_in_dollars_needs_a_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,8 +215,8 @@ def test_a_cap_in_dollars_needs_a_price(tmp_path: Path, monkeypatch: pytest.Monk
     told = tiny(
         tmp_path,
         tmp_path,
-        curation={"ask_teacher": True, "judge_max_usd": 1},
+        curation={"llm_judge": True, "llm_judge_budget_usd": 1},
         teacher={"kind": "api", "model": "nobody-knows-it", "api_key_env": "SOME_KEY"},
     )
-    with pytest.raises(TeacherError, match=r"No price is known.*--curation\.judge_max_usd cannot be kept"):
+    with pytest.raises(TeacherError, match=r"No price is known.*--curation\.llm_judge_budget_usd cannot be kept"):
         pipeline.run(told, Progress(io.StringIO()))

@@ -20,12 +20,13 @@ import openai
 import pyarrow as pa
 import pytest
 
-from raydistill import asks, cli, tasks, weights
+from raydistill import cli, tasks
 from raydistill.config import LocalServerSettings
-from raydistill.errors import TeacherError
-from raydistill.progress import Progress
-from raydistill.store import Store
-from raydistill.teacher import inspect, local, stage
+from raydistill.runtime import weights
+from raydistill.runtime.errors import TeacherError
+from raydistill.runtime.progress import Progress
+from raydistill.runtime.store import Store
+from raydistill.teacher import inspect, local_server, plan, stage
 from raydistill.teacher.endpoint import open_endpoint
 
 TEXTS = [
@@ -43,17 +44,17 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[local.LocalServer]:
-    with local.serve(LocalServerSettings(context_tokens=512, parallel=2)) as server:
+def server() -> Iterator[local_server.LocalServer]:
+    with local_server.serve(LocalServerSettings(context_tokens=512, parallel=2)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def client(server: local.LocalServer) -> openai.OpenAI:
+def client(server: local_server.LocalServer) -> openai.OpenAI:
     return openai.OpenAI(base_url=server.base_url, api_key="unused", max_retries=0, timeout=120)
 
 
-def native(server: local.LocalServer, path: str, body: Any = None) -> Any:
+def native(server: local_server.LocalServer, path: str, body: Any = None) -> Any:
     """A route of llama.cpp beside OpenAI's."""
     url = server.base_url.removesuffix("/v1") + path
     data = None if body is None else json.dumps(body).encode()
@@ -61,7 +62,7 @@ def native(server: local.LocalServer, path: str, body: Any = None) -> Any:
         return json.load(response)
 
 
-def test_completions(server: local.LocalServer, client: openai.OpenAI) -> None:
+def test_completions(server: local_server.LocalServer, client: openai.OpenAI) -> None:
     assert server.model == "SmolLM2-135M-Instruct.Q4_1"
     assert [model.id for model in client.models.list()] == [server.model]
     greedy = {"model": server.model, "prompt": "The capital of France is", "temperature": 0}
@@ -74,7 +75,7 @@ def test_completions(server: local.LocalServer, client: openai.OpenAI) -> None:
     assert (stopped.choices[0].text, stopped.choices[0].finish_reason) == (" Paris", "stop")
 
 
-def test_n_samples_and_its_limit(server: local.LocalServer, client: openai.OpenAI) -> None:
+def test_n_samples_and_its_limit(server: local_server.LocalServer, client: openai.OpenAI) -> None:
     ask = {"model": server.model, "prompt": "Once upon a time", "max_tokens": 12, "temperature": 1.0}
     response = client.completions.create(**ask, n=2)
     assert [choice.index for choice in response.choices] == [0, 1]
@@ -83,7 +84,7 @@ def test_n_samples_and_its_limit(server: local.LocalServer, client: openai.OpenA
         client.completions.create(**ask, n=3)
 
 
-def test_chat(server: local.LocalServer, client: openai.OpenAI) -> None:
+def test_chat(server: local_server.LocalServer, client: openai.OpenAI) -> None:
     messages: Any = [{"role": "user", "content": "What is 2+2?"}]
     response = client.chat.completions.create(model=server.model, messages=messages, max_tokens=30, temperature=0)
     assert "4" in (response.choices[0].message.content or "")
@@ -91,7 +92,7 @@ def test_chat(server: local.LocalServer, client: openai.OpenAI) -> None:
 
 
 def test_each_of_several_requests_at_once_has_the_whole_context(
-    server: local.LocalServer, client: openai.OpenAI
+    server: local_server.LocalServer, client: openai.OpenAI
 ) -> None:
     def ask(words: int) -> int:
         usage = client.completions.create(model=server.model, prompt="a" + " a" * (words - 1), max_tokens=4).usage
@@ -104,7 +105,7 @@ def test_each_of_several_requests_at_once_has_the_whole_context(
         ask(600)
 
 
-def test_the_converted_tokenizer_is_the_ggufs_own(server: local.LocalServer) -> None:
+def test_the_converted_tokenizer_is_the_ggufs_own(server: local_server.LocalServer) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(weights.smollm2_folder())
@@ -120,7 +121,9 @@ def test_the_converted_tokenizer_is_the_ggufs_own(server: local.LocalServer) -> 
     assert special[-1] == tokenizer.eos_token_id
 
 
-def test_the_converted_model_predicts_as_the_server_does(server: local.LocalServer, client: openai.OpenAI) -> None:
+def test_the_converted_model_predicts_as_the_server_does(
+    server: local_server.LocalServer, client: openai.OpenAI
+) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -140,7 +143,7 @@ def test_the_converted_model_predicts_as_the_server_does(server: local.LocalServ
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_as_an_api_it_goes_through_both_stages(server: local.LocalServer, tmp_path: Path) -> None:
+def test_as_an_api_it_goes_through_both_stages(server: local_server.LocalServer, tmp_path: Path) -> None:
     """A real OpenAI-compatible server, addressed like any other; every text is a model's."""
     flags = f"--teacher api --teacher.base_url {server.base_url} --teacher.model {server.model} --run_dir {tmp_path}"
     flags += " --questions.source generated --questions.limit_train 3 --questions.limit_test 1 --students.degrees [1,2]"
@@ -152,8 +155,8 @@ def test_as_an_api_it_goes_through_both_stages(server: local.LocalServer, tmp_pa
     store, progress = Store(settings.run_path), Progress(io.StringIO())
     with open_endpoint(settings.teacher) as endpoint:
         for name, asked in (
-            ("zero_shot", asks.zero_shot(questions, settings)),
-            ("few_shot", asks.few_shot(questions, exemplars, settings)),
+            ("zero_shot", plan.zero_shot(questions, settings)),
+            ("few_shot", plan.few_shot(questions, exemplars, settings)),
         ):
             samples = stage.ask(name, asked, settings, endpoint, store, progress).to_pylist()
             assert len(samples) == sum(asked["degree"].to_pylist())
@@ -166,12 +169,12 @@ def test_as_an_api_it_goes_through_both_stages(server: local.LocalServer, tmp_pa
 def test_it_does_not_outlive_a_killed_parent() -> None:
     code = (
         "import time\nfrom raydistill.config import LocalServerSettings\nfrom raydistill.teacher import local\n"
-        "with local.serve(LocalServerSettings(context_tokens=256, parallel=1)) as server:\n"
+        "with local_server.serve(LocalServerSettings(context_tokens=256, parallel=1)) as server:\n"
         "    print(server.base_url, flush=True)\n    time.sleep(300)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
-        server = local.LocalServer(parent.stdout.readline().strip(), "")
+        server = local_server.LocalServer(parent.stdout.readline().strip(), "")
         assert native(server, "/health") == {"status": "ok"}
         os.kill(parent.pid, signal.SIGKILL)
     for _ in range(100):
@@ -192,11 +195,11 @@ def test_a_model_file_that_is_none_is_one_clear_error(tmp_path: Path) -> None:
         (text, "not a GGUF file"),
         (broken, "broken.gguf whole"),
     ):
-        with pytest.raises(TeacherError, match=says), local.serve(LocalServerSettings(gguf=str(path))):
+        with pytest.raises(TeacherError, match=says), local_server.serve(LocalServerSettings(gguf=str(path))):
             pass
 
 
 def test_a_missing_package_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(TeacherError, match="pip install xllamacpp"), local.serve(LocalServerSettings()):
+    with pytest.raises(TeacherError, match="pip install xllamacpp"), local_server.serve(LocalServerSettings()):
         pass

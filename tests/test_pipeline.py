@@ -16,12 +16,13 @@ import psutil
 import pyarrow.compute as pc
 import pytest
 
-from raydistill import answers, pipeline, tables
+from raydistill import pipeline, simulated, tables
 from raydistill.config import Settings
-from raydistill.progress import Progress
-from raydistill.store import Store
+from raydistill.method import answers
+from raydistill.runtime.progress import Progress
+from raydistill.runtime.store import Store
 from raydistill.students import grid
-from raydistill.teacher import simulated, stage
+from raydistill.teacher import stage
 
 ROOT = Path(__file__).resolve().parents[1]
 JOB = str(ROOT / "jobs" / "full_pipeline.py")
@@ -35,7 +36,7 @@ def tiny(run_dir: Path, student: Path, **sections: dict) -> Settings:
         "questions": {"tasks": ["coin_flip"], "source": "generated", "generated_size": 80, "limit_train": 24}
         | {"limit_test": 8, "unseen_patterns": 2},
         "teacher": {"kind": "simulated"},
-        "exemplars": {"k": 3},
+        "exemplars": {"n_clusters": 3},
         "students": {"models": [str(student)], "max_steps": 3, "max_new_tokens": 16, "learning_rate": 1e-3},
     }
     for name, values in sections.items():
@@ -56,7 +57,10 @@ def done(local_ray, tmp_path_factory, tiny_gpt2):
     settings = tiny(
         tmp_path_factory.mktemp("pipeline") / "run",
         tiny_gpt2,
-        students={"methods": ["vanilla", "fine_tune_cot", "clustered", "new_fine_tune_cot"], "degrees": [1, 2]},
+        students={
+            "methods": ["vanilla", "fine_tune_cot", "few_shot_unfiltered", "new_fine_tune_cot"],
+            "degrees": [1, 2],
+        },
     )
     page = pipeline.run(settings, Progress())
     return settings, Store(settings.run_path), Path(page)
@@ -76,7 +80,7 @@ def test_each_method_and_degree_is_asked_taught_and_judged(done):
     splits = set(questions["split"].to_pylist())
     assert splits == {"train", "test", "test_unseen"}
     trials = {(r["method"], r["degree"]) for r in store.read("students").to_pylist()}
-    rationales = {(m, d) for m in ("fine_tune_cot", "clustered", "new_fine_tune_cot") for d in (1, 2)}
+    rationales = {(m, d) for m in ("fine_tune_cot", "few_shot_unfiltered", "new_fine_tune_cot") for d in (1, 2)}
     assert trials == {("untrained", 0), ("vanilla", 1)} | rationales
     assert not any(results["error"].to_pylist())
     assert {(r["method"], r["degree"], r["split"]) for r in results.to_pylist()} == {
@@ -109,7 +113,7 @@ def test_the_adaptive_method_saves_calls_and_the_first_change_does_not(done):
     for row in store.read("few_shot").to_pylist():
         if row["degree"] == 1:
             calls.setdefault(row["method"], []).append(row["calls"])
-    assert set(calls["clustered"]) == {2}
+    assert set(calls["few_shot_unfiltered"]) == {2}
     assert sum(calls["new_fine_tune_cot"]) < 1.5 * len(calls["new_fine_tune_cot"])
 
 
@@ -150,7 +154,7 @@ def test_changed_settings_run_again_what_depends_on_them_alone(done, monkeypatch
     settings, store, _ = done
     before = finished(store)
     monkeypatch.setattr(pipeline, "open_endpoint", lambda *_: pytest.fail("the endpoint was opened"))
-    students = settings.students.model_copy(update={"max_new_tokens": 12, "concurrent_trials": 2})
+    students = settings.students.model_copy(update={"max_new_tokens": 12, "max_concurrent_trials": 2})
     pipeline.run(settings.model_copy(update={"students": students, "run_dir": store.path}))
     after = finished(store)
     changed = {name for name in after if after[name] != before.get(name)}
@@ -160,7 +164,7 @@ def test_changed_settings_run_again_what_depends_on_them_alone(done, monkeypatch
 @pytest.mark.usefixtures("local_ray")
 def test_a_student_replaced_in_place_is_trained_and_judged_anew(tmp_path, tiny_gpt2):
     model = Path(shutil.copytree(tiny_gpt2, tmp_path / "model"))
-    settings = tiny(tmp_path / "run", model, students={"methods": ["vanilla"], "untrained": False})
+    settings = tiny(tmp_path / "run", model, students={"methods": ["vanilla"], "evaluate_untrained": False})
     store = Store(settings.run_path)
     trials = []
     for _ in range(2):
@@ -206,9 +210,9 @@ def test_an_arithmetic_benchmark_with_a_teacher_that_is_settings(data_dir, tmp_p
             tmp_path / "run",
             tiny_t5,
             questions=ask,
-            teacher={"kind": "api", "base_url": server.base_url, "model": server.model, "endpoint": "chat"}
-            | {"api_key_env": "SOME_KEY", "judge": "baseline", "price": {"input": 1.5, "output": 2.0}},
-            students={"methods": ["new_fine_tune_cot"], "untrained": False},
+            teacher={"kind": "api", "base_url": server.base_url, "model": server.model, "dialect": "chat"}
+            | {"api_key_env": "SOME_KEY", "extraction": "published", "price": {"input": 1.5, "output": 2.0}},
+            students={"methods": ["new_fine_tune_cot"], "evaluate_untrained": False},
         )
         pipeline.run(settings)
         store = Store(settings.run_path)
@@ -220,11 +224,11 @@ def test_an_arithmetic_benchmark_with_a_teacher_that_is_settings(data_dir, tmp_p
     kept = store.read("training").filter(pc.field("kept"))
     assert kept.num_rows >= 8
     samples = store.read("few_shot").to_pylist()
-    assert [s["correct"] for s in samples] == [s["baseline_correct"] for s in samples]
+    assert [s["correct"] for s in samples] == [s["published_correct"] for s in samples]
     golds = {row["question"]: row["answer"] for row in gold}
     asked = {q["question_id"]: golds[q["question"]] for q in store.read("questions").to_pylist()}
     for s in samples:  # both judgements are kept, whichever decides
-        rules = {"answer_type": "number", "judge": "robust", "task": "addsub"}
+        rules = {"answer_type": "number", "rules": "robust", "task": "addsub"}
         assert s["robust_correct"] == answers.is_correct(s["robust_prediction"], asked[s["question_id"]], **rules)
     assert store.read("results")["n"].to_pylist() == [6]
     for path in Path(settings.run_path).rglob("*"):
@@ -239,7 +243,7 @@ def test_a_real_local_llm_behind_llama_cpp(tmp_path, tiny_gpt2, monkeypatch):
     from raydistill import cli
 
     overrides = (
-        f"--run_dir {tmp_path / 'run'} --local --questions.limit_train 6 --questions.limit_test 2 --exemplars.k 1 "
+        f"--run_dir {tmp_path / 'run'} --local --questions.limit_train 6 --questions.limit_test 2 --exemplars.n_clusters 1 "
         f"--students.models {tiny_gpt2} --students.max_steps 2 --students.max_new_tokens 8 "
         "--teacher.zero_shot_max_tokens 32 --teacher.few_shot_max_tokens 32 --exemplars.conditions correct_only"
     )
@@ -308,8 +312,8 @@ def test_bad_input_is_one_message_and_an_exit_code(wrong, tmp_path):
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path, tiny_gpt2):
     argv = [str(ROOT / "configs" / "quickstart.yaml"), "--run_dir", str(tmp_path / "run"), "--local"]
     argv += ["--questions.limit_train", "40", "--questions.limit_test", "4", "--students.models", str(tiny_gpt2)]
-    argv += ["--students.max_steps", "2", "--students.max_new_tokens", "8", "--teacher.in_flight", "2"]
-    argv += ["--students.methods", "fine_tune_cot", "--students.untrained", "false"]
+    argv += ["--students.max_steps", "2", "--students.max_new_tokens", "8", "--teacher.max_concurrency", "2"]
+    argv += ["--students.methods", "fine_tune_cot", "--students.evaluate_untrained", "false"]
     slow = [*argv, "--teacher.simulated.latency_s", "0.5"]
     process = job(*slow, cwd=tmp_path)
     segment = Path(tmp_path / "run" / "journal")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import time
 
-from raydistill import progress
-from raydistill.progress import Progress
+from raydistill.runtime import progress
+from raydistill.runtime.progress import Progress
 
 
 def test_a_log_gets_plain_lines_now_and_then_and_one_sentence_at_the_end(monkeypatch):

@@ -1,6 +1,6 @@
 """The prompts, character by character."""
 
-from raydistill import prompts
+from raydistill.method import prompts
 
 EXEMPLAR = {"question": "Q1?", "rationale": "First,\n\nit is 3.", "answer": "3"}
 

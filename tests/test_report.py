@@ -14,17 +14,18 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-import report_tables
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from scipy.stats import binomtest
+from support import report_tables
 
 from raydistill import tables
-from raydistill.config import UNTRAINED, Settings, StudentSettings, TeacherSettings
+from raydistill.config import Settings, StudentSettings, TeacherSettings
+from raydistill.method.methods import UNTRAINED
 from raydistill.report import labels, page, paper, plots, results, terminal
 from raydistill.report.run import SCHEMAS, Run, read
-from raydistill.store import Store
+from raydistill.runtime.store import Store
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
@@ -294,8 +295,8 @@ def test_examples_are_right_and_wrong_and_differ_first() -> None:
 
 def test_paper_figures_have_the_captions_of_tables_3_and_4_put_right() -> None:
     addsub, date = paper.figures("addsub"), paper.figures("date_understanding")
-    assert (addsub["clustered", 1, "teacher"], addsub["clustered", 1, "gpt2"]) == (0.8354, 0.067)
-    assert (date["clustered", 1, "teacher"], date["clustered", 1, "gpt2-medium"]) == (0.7635, 0.225)
+    assert (addsub["few_shot_unfiltered", 1, "teacher"], addsub["few_shot_unfiltered", 1, "gpt2"]) == (0.8354, 0.067)
+    assert (date["few_shot_unfiltered", 1, "teacher"], date["few_shot_unfiltered", 1, "gpt2-medium"]) == (0.7635, 0.225)
     # The rows that both tables share agree with Table 5, which names its columns.
     assert addsub["new_fine_tune_cot", 1, "gpt2"] == pytest.approx(0.084)
     assert date["new_fine_tune_cot", 1, "gpt2"] == pytest.approx(0.234)
@@ -425,7 +426,7 @@ def test_page_and_summary_do_without_any_table(tmp_path: Path, missing: tuple[st
 
 def test_judges_differ_on_answers_and_lost_samples_are_none() -> None:
     samples = report_tables.make(splits=(("train", 10),))["zero_shot"]
-    wrong = {"robust_correct": False, "baseline_correct": False}
+    wrong = {"robust_correct": False, "published_correct": False}
     for row, lost in enumerate([*[""] * 8, "429", "429"]):
         samples = changed(samples, row, error=lost, **wrong)
     samples = changed(samples, 3, robust_correct=True, robust_prediction="yes")
@@ -466,7 +467,9 @@ def test_a_real_teacher_is_not_called_simulated(tmp_path: Path) -> None:
 
 def test_exemplars_from_a_file_are_not_shown_as_clustered(tmp_path: Path) -> None:
     made = whole(splits=(("train", 10), ("test", 10)))
-    given = [row | {"rung": 0, "cluster_size": 0, "passed_over": []} for row in made["exemplars"].to_pylist()]
+    given = [
+        row | {"relaxation_level": 0, "cluster_size": 0, "passed_over": []} for row in made["exemplars"].to_pylist()
+    ]
     made["exemplars"] = pa.Table.from_pylist(given, schema=tables.EXEMPLARS)
     store = stored(tmp_path, made, without=("clusters",))
     text = Page(Path(page.write(store, run_settings())).read_text("utf-8")).text

@@ -11,17 +11,17 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-import report_tables
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from support import report_tables
 from test_report import Page, run_settings, stored, whole
 
 from raydistill import tables, tasks
 from raydistill.config import QuestionSettings, Settings, TeacherSettings
 from raydistill.report import epochs, page, results, terminal
 from raydistill.report.run import read
-from raydistill.store import Store
+from raydistill.runtime.store import Store
 from raydistill.students import card, cascade
 
 
@@ -117,25 +117,27 @@ def chosen(row: dict[str, Any], accuracy: float = 0.42) -> dict[str, Any]:
 
 
 def test_three_epochs_of_one_training() -> None:
-    row = chosen(trial([(0.6, 0.5), (0.9, 0.7), (0.9, 0.8), (0.8, 0.95), (0.7, 0.9)], validation_share=0.1), 0.89)
+    row = chosen(trial([(0.6, 0.5), (0.9, 0.7), (0.9, 0.8), (0.8, 0.95), (0.7, 0.9)], validation_fraction=0.1), 0.89)
     assert row["last"] == (5, 0.89, "")  # the reported epoch, judged once more
     assert row["validation"] == (2, 0.7, "")  # the first of equals: what training keeps
     assert row["best_on_test"] == (4, 0.95, "")
 
 
 def test_an_epoch_without_a_figure_says_why() -> None:
-    plain = chosen(trial([(None, None)] * 3, select="last"))
+    plain = chosen(trial([(None, None)] * 3, checkpoint_selection="last"))
     assert plain["last"] == (3, 0.42, "")  # the one that was reported
     assert plain["validation"][:2] == plain["best_on_test"][:2] == (None, None)
-    assert "students.validation_share" in plain["validation"].why
+    assert "students.validation_fraction" in plain["validation"].why
     assert "students.evaluate_every_epoch" in plain["best_on_test"].why
 
-    by_validation = chosen(trial([(0.9, None), (0.5, None)], select="validation", validation_share=0.1))
+    by_validation = chosen(
+        trial([(0.9, None), (0.5, None)], checkpoint_selection="validation", validation_fraction=0.1)
+    )
     assert by_validation["validation"] == (1, 0.42, "")
     assert by_validation["last"][:2] == (2, None)
     assert "students.evaluate_every_epoch" in by_validation["last"].why
 
-    unjudged = chosen(trial([(None, None)], select="last", validation_share=0.1))
+    unjudged = chosen(trial([(None, None)], checkpoint_selection="last", validation_fraction=0.1))
     assert "students.evaluate_every_epoch" in unjudged["validation"].why
 
 
@@ -144,7 +146,8 @@ def test_three_ways_are_shown_with_their_reasons(tmp_path: Path) -> None:
     text, summary = shown(tmp_path, made, run_settings(("vanilla",)))
     assert "Best epoch on the test questions (comparable with the paper, optimistic)" in text
     assert (
-        "– epoch chosen on validation questions: no train questions were kept out (students.validation_share)" in text
+        "– epoch chosen on validation questions: no train questions were kept out (students.validation_fraction)"
+        in text
     )
     reported = [r["accuracy"] for r in made["results"].to_pylist() if r["method"] == "vanilla"]
     for accuracy in reported:  # the last epoch is the best, and the one that is reported
@@ -199,7 +202,8 @@ def test_a_cascade_is_drawn_from_the_student_alone_to_the_teacher_alone(tmp_path
 def test_a_threshold_that_passes_everything_on_is_a_word(tmp_path: Path) -> None:
     store, rows = with_cascade(tmp_path)
     whole_way = [
-        row | ({"threshold": math.inf, "teacher_share": 1.0, "accuracy": 1.0} if row["chosen"] else {}) for row in rows
+        row | ({"threshold": math.inf, "teacher_fraction": 1.0, "accuracy": 1.0} if row["chosen"] else {})
+        for row in rows
     ]
     store.write("cascade", pa.Table.from_pylist(whole_way, schema=tables.CASCADE), cascade.key(store), goal="a goal")
     text = words(Path(page.write(store, run_settings())).read_text("utf-8"))
@@ -285,7 +289,7 @@ def test_what_the_teacher_judged_is_counted(tmp_path: Path) -> None:
     judged = [{n: row[n] for n in names} | {"verdict": v} for row, v in zip(rows, verdicts, strict=False)]
     made["judgements"] = pa.Table.from_pylist(judged, schema=tables.JUDGEMENTS)
     settings = run_settings(("new_fine_tune_cot",))
-    asked = settings.model_copy(update={"curation": settings.curation.model_copy(update={"ask_teacher": True})})
+    asked = settings.model_copy(update={"curation": settings.curation.model_copy(update={"llm_judge": True})})
     text, _ = shown(tmp_path / "asked", made, asked)
     assert "1 refused by the teacher as judge" in text
     assert "Put to the teacher: 7 called right, 1 called wrong, 1 unjudged (the budget was used up)" in text
@@ -310,7 +314,7 @@ def test_questions_that_were_generated_for_want_of_a_file_are_told_of(
 
 
 def _unavailable(task: str) -> Any:
-    raise tasks.load.fetch.Unavailable("There is no network.", "Get one.")
+    raise tasks.load.download.Unavailable("There is no network.", "Get one.")
 
 
 @pytest.mark.parametrize(("prices", "told"), [((0.25, 0.5), "$0.7500"), ((0.25, None), "price unknown")])
@@ -332,7 +336,7 @@ def test_a_model_card_has_no_partial_sum(tmp_path: Path, prices: tuple[float | N
 
     assert "chosen on" not in text
     student = next(r for r in made["students"].to_pylist() if r["method"] == "vanilla")
-    student["settings"] = json.dumps({"select": "best_on_test"})
+    student["settings"] = json.dumps({"checkpoint_selection": "best_on_test"})
     store.write_text(f"students/{student['trial']}/model/config.json", "{}")
     mine = made["predictions"].filter(pa.compute.field("trial") == student["trial"])
     card.write(student, made["questions"], mine, teacher, store)

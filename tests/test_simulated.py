@@ -23,14 +23,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from raydistill import answers, prompts, steps
+from raydistill import simulated
 from raydistill.config import QuestionSettings, SimulatedSettings
-from raydistill.errors import TeacherError
+from raydistill.method import answers, prompts, steps
+from raydistill.runtime.errors import TeacherError
+from raydistill.simulated.rationales import GREEDY, read_prompt, reply
 from raydistill.tasks import load_questions
-from raydistill.teacher import simulated
-from raydistill.teacher.simulated.rationales import GREEDY, read_prompt, reply
 
-QUIET = SimulatedSettings(latency_s=0, run_on_share=0)
+QUIET = SimulatedSettings(latency_s=0, run_on_fraction=0)
 COIN = (
     "A coin is heads up. Ann flips the coin. Bob does not flip the coin. Is the coin still heads up? "
     'Note that "flip" here means "reverse".'
@@ -245,7 +245,7 @@ def test_tokens_per_minute_are_enforced() -> None:
 
 
 def test_faults_come_at_their_share_and_pass_on_retry() -> None:
-    with simulated.serve(SimulatedSettings(latency_s=0, fault_share=0.3)) as teacher:
+    with simulated.serve(SimulatedSettings(latency_s=0, fault_fraction=0.3)) as teacher:
         good, kinds = 0, set()
         for i in range(100):
             try:
@@ -379,13 +379,13 @@ def test_it_works_the_symbolic_tasks_out_and_errs_as_often_as_set(task: str, ite
         seed=3,
     )
     questions = table.to_pylist()
-    perfect = SimulatedSettings(zero_shot_accuracy=1, few_shot_accuracy=1, lucky_share=0, run_on_share=0)
+    perfect = SimulatedSettings(zero_shot_accuracy=1, few_shot_accuracy=1, lucky_fraction=0, run_on_fraction=0)
     for few_shot in (False, True):
         judged = _judged(task, questions[:150], perfect, few_shot)
         # a second call contradicts its rationale now and then, but never more than 2 % of the time by design
         assert judged["right"] > 0.97, judged
         assert judged["lucky"] < 0.03, judged
-    settings = SimulatedSettings(zero_shot_accuracy=0.7, few_shot_accuracy=0.9, lucky_share=0.1, run_on_share=0.2)
+    settings = SimulatedSettings(zero_shot_accuracy=0.7, few_shot_accuracy=0.9, lucky_fraction=0.1, run_on_fraction=0.2)
     zero, few = (_judged(task, questions, settings, few_shot) for few_shot in (False, True))
     assert zero["right"] == pytest.approx(0.7, abs=0.08)
     assert few["right"] == pytest.approx(0.9, abs=0.07)
@@ -397,7 +397,7 @@ def test_it_works_the_symbolic_tasks_out_and_errs_as_often_as_set(task: str, ite
 
 
 def test_the_published_symbolic_questions_are_worked_out(data_dir: Any) -> None:
-    perfect = SimulatedSettings(zero_shot_accuracy=1, few_shot_accuracy=1, lucky_share=0, run_on_share=0)
+    perfect = SimulatedSettings(zero_shot_accuracy=1, few_shot_accuracy=1, lucky_fraction=0, run_on_fraction=0)
     for task, least in (("coin_flip", 0.98), ("tracking_shuffled_objects", 0.98), ("last_letter_concatenation", 0.95)):
         questions = load_questions(QuestionSettings(tasks=[task], source="published"), seed=0).to_pylist()
         # 15 published last-letter questions have two-word names, whose gold cannot be known from the text
@@ -414,7 +414,7 @@ def test_wordings_are_many_and_short_enough_for_a_small_student() -> None:
 
 def test_number_and_choice_questions_are_guessed_unless_a_test_knows_better() -> None:
     question = "Tom has 12 apples and buys 30 more. He gives 2 away. How many apples has he got?"
-    settings = SimulatedSettings(few_shot_accuracy=1, missing_answer_share=0, run_on_share=0)
+    settings = SimulatedSettings(few_shot_accuracy=1, missing_answer_fraction=0, run_on_fraction=0)
     block = prompts.exemplar_block([{"question": "1 + 1?", "rationale": "1 + 1 = 2.", "answer": "2"}])
     text = reply(prompts.few_shot(block, question), GREEDY, settings)
     assert "simulated teacher cannot work the question out" in text
@@ -458,7 +458,7 @@ def test_prompt_layouts_are_told_apart() -> None:
 # --- its process -----------------------------------------------------------------------------------------------------
 def test_it_does_not_outlive_a_killed_parent() -> None:
     code = (
-        "import time\nfrom raydistill.config import SimulatedSettings\nfrom raydistill.teacher import simulated\n"
+        "import time\nfrom raydistill.config import SimulatedSettings\nfrom raydistill import simulated\n"
         "with simulated.serve(SimulatedSettings()) as t:\n print(t.base_url, flush=True)\n time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
@@ -482,7 +482,7 @@ def test_a_taken_port_is_one_clear_error(teacher: simulated.Teacher) -> None:
 
 
 def test_it_runs_standalone() -> None:
-    command = [sys.executable, "-m", "raydistill.teacher.simulated", "--port", "0", "--few-shot-accuracy", "0.5"]
+    command = [sys.executable, "-m", "raydistill.simulated", "--port", "0", "--few-shot-accuracy", "0.5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         line = process.stdout.readline()

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raydistill.equations import equations
-from raydistill.steps import check
-from raydistill.teacher.simulated import rationales
-from raydistill.teacher.simulated.puzzles import attempt, recognise
+from raydistill.method.equations import equations
+from raydistill.method.steps import check
+from raydistill.simulated import rationales
+from raydistill.simulated.puzzles import attempt, recognise
 
 
 def false_equations(text: str) -> list[str]:

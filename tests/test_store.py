@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raydistill.errors import UserError
-from raydistill.store import Store, content_hash, fingerprint, identity
+from raydistill.runtime.errors import UserError
+from raydistill.runtime.store import Store, content_hash, fingerprint, identity
 
 TABLE = pa.table({"a": [1, 2, 3], "b": ["x", None, "z"]})
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from test_students_grid import answer, settings, tables, train
 
 from raydistill.config import CascadeSettings
-from raydistill.errors import SettingsError
 from raydistill.report import results
-from raydistill.store import Store
+from raydistill.runtime.errors import SettingsError
+from raydistill.runtime.store import Store
 from raydistill.students.cascade import Point, at, choose, curve, goal, vote
 from raydistill.tables import CASCADE, SAMPLES, STUDENTS
 
@@ -33,11 +33,11 @@ ROWS = st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.7, 0.9, 1.0]), st.bo
 def test_each_point_is_what_its_threshold_does(rows):
     confidence, student, teacher = zip(*rows, strict=True)
     points = curve(confidence, student, teacher)
-    assert points[0].teacher_share == 0
+    assert points[0].teacher_fraction == 0
     assert points[0].accuracy == pytest.approx(sum(student) / len(rows))
-    assert points[-1].teacher_share == 1
+    assert points[-1].teacher_fraction == 1
     assert points[-1].accuracy == pytest.approx(sum(teacher) / len(rows))
-    shares = [p.teacher_share for p in points]
+    shares = [p.teacher_fraction for p in points]
     assert shares == sorted(set(shares))
     for point in points:
         assert at(point.threshold, confidence, student, teacher) == pytest.approx(point)
@@ -47,14 +47,14 @@ def test_each_point_is_what_its_threshold_does(rows):
 def test_targets_are_met_as_cheaply_as_can_be(rows, target):
     points = curve(*zip(*rows, strict=True))
     by = {p.threshold: p for p in points}
-    within = by[choose(points, teacher_share=target)]
-    assert within.teacher_share <= target
-    assert within.accuracy == max(p.accuracy for p in points if p.teacher_share <= target)
+    within = by[choose(points, teacher_fraction=target)]
+    assert within.teacher_fraction <= target
+    assert within.accuracy == max(p.accuracy for p in points if p.teacher_fraction <= target)
     reached = by[choose(points, accuracy=target)]
     best = max(p.accuracy for p in points)
     if best >= target:
         assert reached.accuracy >= target
-        assert not any(p.accuracy >= target and p.teacher_share < reached.teacher_share for p in points)
+        assert not any(p.accuracy >= target and p.teacher_fraction < reached.teacher_fraction for p in points)
     else:
         assert reached.accuracy == best
 
@@ -68,7 +68,7 @@ def test_a_sure_student_is_left_alone():
         Point(0.9, 0.75, 0.75),
         Point(float("inf"), 1.0, 0.75),
     ]
-    assert choose(points, teacher_share=0.3) == 0.4
+    assert choose(points, teacher_fraction=0.3) == 0.4
     assert choose(points, accuracy=0.7) == 0.4
     with pytest.raises(ValueError, match="one target"):
         choose(points)
@@ -91,8 +91,10 @@ def test_votes():
 
 def test_job_writes_the_curves_of_a_student_and_a_teacher_and_the_report_anew(tmp_path, tiny_t5, capsys):
     questions, training = tables(methods=("vanilla",))
-    config = settings(tmp_path, tiny_t5, methods=["vanilla"], epochs=6, learning_rate=1e-2, validation_share=0.25)
-    config = config.model_copy(update={"cascade": CascadeSettings(votes=3, teacher_share=0.5)})
+    config = settings(
+        tmp_path, tiny_t5, methods=["vanilla"], num_train_epochs=6, learning_rate=1e-2, validation_fraction=0.25
+    )
+    config = config.model_copy(update={"cascade": CascadeSettings(votes=3, teacher_fraction=0.5)})
     students, _ = train(config, questions, training)
     predictions, _ = answer(config, questions, students)
     table = pa.Table.from_pylist(students, schema=STUDENTS)
@@ -121,16 +123,16 @@ def test_job_writes_the_curves_of_a_student_and_a_teacher_and_the_report_anew(tm
     }
     alone = pc.mean(predictions["correct"].cast(pa.float64())).as_py()
     test = [r for r in rows if (r["confidence"], r["split"]) == ("probability", "test")]
-    assert next(r["accuracy"] for r in test if r["teacher_share"] == 0 and not r["chosen"]) == pytest.approx(alone)
-    assert next(r["accuracy"] for r in test if r["teacher_share"] == 1 and not r["chosen"]) == 1
+    assert next(r["accuracy"] for r in test if r["teacher_fraction"] == 0 and not r["chosen"]) == pytest.approx(alone)
+    assert next(r["accuracy"] for r in test if r["teacher_fraction"] == 1 and not r["chosen"]) == 1
     assert sum(r["chosen"] for r in test) == 1
     validation = [r for r in rows if (r["confidence"], r["split"]) == ("probability", "validation")]
-    assert next(r for r in validation if r["chosen"])["teacher_share"] <= 0.5
+    assert next(r for r in validation if r["chosen"])["teacher_fraction"] <= 0.5
     assert "Student and teacher together" in store.read_text("report.html")
     assert "at most 50 % of the questions" in store.read_text("report.html")
     assert "Student and teacher:" in capsys.readouterr().out
 
-    with pytest.raises(SettingsError, match="validation_share"):
-        job([str(given), "--students.validation_share", "0"])
+    with pytest.raises(SettingsError, match="validation_fraction"):
+        job([str(given), "--students.validation_fraction", "0"])
     with pytest.raises(SettingsError, match="trained with these settings"):
-        job([str(given), "--students.epochs", "7"])
+        job([str(given), "--students.num_train_epochs", "7"])

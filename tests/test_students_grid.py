@@ -26,12 +26,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 
-from raydistill import cluster
 from raydistill.config import Settings
-from raydistill.errors import SettingsError
-from raydistill.progress import Progress
-from raydistill.store import Store
-from raydistill.students import folders, grid, predict
+from raydistill.runtime import cluster, folders
+from raydistill.runtime.errors import SettingsError
+from raydistill.runtime.progress import Progress
+from raydistill.runtime.store import Store
+from raydistill.students import grid, predict
 from raydistill.tables import PREDICTIONS, QUESTIONS, STUDENTS, TRAINING
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -85,12 +85,12 @@ def tables(tasks=("coin_flip",), methods=("vanilla", "new_fine_tune_cot"), degre
 
 def settings(run: Path, *models: Path | str, local: bool = True, **students) -> Settings:
     chosen = {
-        "epochs": 2,
+        "num_train_epochs": 2,
         "learning_rate": 1e-3,
         "precision": "fp32",
         "max_new_tokens": 12,
-        "untrained": False,
-        "checkpoint_after_s": 0,
+        "evaluate_untrained": False,
+        "checkpoint_interval_s": 0,
     }
     return Settings(run_dir=str(run), local=local, students=chosen | {"models": [str(m) for m in models]} | students)
 
@@ -116,7 +116,7 @@ def losses(row: dict) -> list[float]:
 
 def test_t5_and_gpt2_over_tasks_methods_and_seeds(tmp_path, tiny_gpt2, tiny_t5):
     questions, training = tables(tasks=("coin_flip", "last_letter_concatenation"))
-    config = settings(tmp_path, tiny_gpt2, tiny_t5, seeds=[0, 1], untrained=True, max_steps=2)
+    config = settings(tmp_path, tiny_gpt2, tiny_t5, seeds=[0, 1], evaluate_untrained=True, max_steps=2)
     rows, shown = train(config, questions, training)
     assert len(rows) == 2 * 2 * 2 * 2 + 4
     assert [r["error"] for r in rows] == [""] * 20
@@ -125,7 +125,7 @@ def test_t5_and_gpt2_over_tasks_methods_and_seeds(tmp_path, tiny_gpt2, tiny_t5):
     for row in rows:
         kind = AutoModelForSeq2SeqLM if "t5" in row["student"] else AutoModelForCausalLM
         kind.from_pretrained(row["checkpoint"])
-        if row["method"] == "untrained":
+        if row["method"] == "evaluate_untrained":
             assert (row["degree"], row["steps"], row["checkpoint"]) == (0, 0, row["student"])
             continue
         AutoTokenizer.from_pretrained(row["checkpoint"])
@@ -148,7 +148,7 @@ def test_a_student_learns_and_its_answers_say_so(tmp_path, tiny_t5):
     """Trained to answer "yes" to everything, it does: prompt, training, checkpoint and judge belong together."""
     questions, training = tables(methods=("vanilla",))
     training = training.set_column(training.column_names.index("answer"), "answer", pa.array(["yes"] * len(training)))
-    config = settings(tmp_path, tiny_t5, methods=["vanilla"], epochs=12, learning_rate=1e-2)
+    config = settings(tmp_path, tiny_t5, methods=["vanilla"], num_train_epochs=12, learning_rate=1e-2)
     rows, _ = train(config, questions, training)
     assert losses(rows[0])[-1] < losses(rows[0])[0] / 4
     predictions, _ = answer(config, questions, rows)
@@ -158,13 +158,13 @@ def test_a_student_learns_and_its_answers_say_so(tmp_path, tiny_t5):
     assert f"| test | 8 | {100 * pc.mean(predictions['correct'].cast(pa.float64())).as_py():.1f} %" in readme
     gold = dict(zip(questions["question_id"].to_pylist(), questions["answer"].to_pylist(), strict=True))
     assert predictions["correct"].to_pylist() == [gold[i] == "yes" for i in predictions["question_id"].to_pylist()]
-    assert predictions["complete"].to_pylist() == predictions["formatted"].to_pylist() == [True] * 8
+    assert predictions["stopped_at_eos"].to_pylist() == predictions["has_answer_marker"].to_pylist() == [True] * 8
 
 
 def test_students_trained_in_bf16_are_saved_so_and_answer_alike(tmp_path, tiny_gpt2, tiny_t5):
     """Half the size, and not one answer or probability differs, whether the last epoch or the best one is kept."""
     questions, training = tables(methods=("new_fine_tune_cot",))
-    ways = ({}, {"validation_share": 0.25, "select": "validation"})
+    ways = ({}, {"validation_fraction": 0.25, "checkpoint_selection": "validation"})
     answers, sizes = {}, {}
     for saved in ("as_trained", "fp32"):
         for way in ways:
@@ -198,7 +198,9 @@ def test_finished_trials_and_answers_are_kept_whatever_else_changes(tmp_path, ti
     answer(config, questions, first)
     written = Path(first[0]["checkpoint"], "model.safetensors").stat().st_mtime_ns
 
-    more = settings(tmp_path, tiny_gpt2, methods=["vanilla", "new_fine_tune_cot"], concurrent_trials=3, workers=0)
+    more = settings(
+        tmp_path, tiny_gpt2, methods=["vanilla", "new_fine_tune_cot"], max_concurrent_trials=3, num_workers=0
+    )
     second, shown = train(more, questions, training)
     assert "1 trained, 1 were finished before" in shown
     assert [r for r in second if r["method"] == "vanilla"] == first
@@ -247,7 +249,7 @@ def test_trials_fail_alone_and_say_why(tmp_path, tiny_gpt2):
     ("more", "said"),
     [
         ({}, "The loss became nan at step 2"),
-        ({"max_steps": 1, "validation_share": 0.25}, "The loss on validation questions became nan in epoch 1"),
+        ({"max_steps": 1, "validation_fraction": 0.25}, "The loss on validation questions became nan in epoch 1"),
         ({"max_steps": 1}, "The weights are no numbers after the last step"),
     ],
 )
@@ -274,9 +276,11 @@ def test_rows_longer_than_the_model_are_named(tmp_path, tiny_gpt2):
 
 def test_the_epoch_is_chosen_by_validation_or_by_test(tmp_path, tiny_t5):
     questions, training = tables(methods=("new_fine_tune_cot",), degrees=(2,))
-    common = {"methods": ["new_fine_tune_cot"], "degrees": [2], "epochs": 3}
+    common = {"methods": ["new_fine_tune_cot"], "degrees": [2], "num_train_epochs": 3}
     rows, _ = train(
-        settings(tmp_path, tiny_t5, **common, validation_share=0.25, select="validation"), questions, training
+        settings(tmp_path, tiny_t5, **common, validation_fraction=0.25, checkpoint_selection="validation"),
+        questions,
+        training,
     )
     (row,) = rows
     assert row["train_rows"] == 24  # both samples of a question go the same way
@@ -285,7 +289,9 @@ def test_the_epoch_is_chosen_by_validation_or_by_test(tmp_path, tiny_t5):
         assert 0 <= epoch["validation_accuracy"] <= 1
         assert epoch["test_accuracy"] is None
     rows, _ = train(
-        settings(tmp_path, tiny_t5, **common, evaluate_every_epoch=True, select="best_on_test"), questions, training
+        settings(tmp_path, tiny_t5, **common, evaluate_every_epoch=True, checkpoint_selection="best_on_test"),
+        questions,
+        training,
     )
     predictions, _ = answer(settings(tmp_path, tiny_t5, **common), questions, rows)
     best = max(e["test_accuracy"] for e in rows[0]["epochs"])
@@ -298,14 +304,17 @@ def test_an_epoch_cannot_be_chosen_by_questions_that_are_not_there(tmp_path, tin
     few = pc.or_(pc.equal(questions["task"], "coin_flip"), pc.equal(questions["source_row"], 0))
     training = training.filter(pc.is_in(training["question_id"], questions.filter(few)["question_id"]))
     ways = [
-        ({"select": "validation", "validation_share": 0.25}, "students.validation_share"),
-        ({"select": "best_on_test", "evaluate_every_epoch": True}, "select last"),
+        ({"checkpoint_selection": "validation", "validation_fraction": 0.25}, "students.validation_fraction"),
+        ({"checkpoint_selection": "best_on_test", "evaluate_every_epoch": True}, "select last"),
     ]
     for chosen, setting in ways:
         config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], max_steps=1, **chosen)
         well, badly = train(config, questions.filter(few), training)[0]
         assert well["error"] == ""
-        assert f"students.select {chosen['select']} has no questions of last_letter_concatenation" in badly["error"]
+        assert (
+            f"students.checkpoint_selection {chosen['select']} has no questions of last_letter_concatenation"
+            in badly["error"]
+        )
         assert setting in badly["error"]
 
 
@@ -317,7 +326,7 @@ def test_validation_is_the_same_for_methods_whatever_the_teacher_got_right(tmp_p
         for m, i in zip(*(training[n].to_pylist() for n in ("method", "question_id")), strict=True)
     ]
     training = training.set_column(training.column_names.index("kept"), "kept", pa.array(kept))
-    config = settings(tmp_path, tiny_gpt2, validation_share=0.25, select="validation", seeds=[0, 1, 2])
+    config = settings(tmp_path, tiny_gpt2, validation_fraction=0.25, checkpoint_selection="validation", seeds=[0, 1, 2])
     trials, _ = grid.plan(questions, training, config, Store(config.run_path))
     assert len(trials) == 6
     drawn = {(t.method, t.seed): set(t.validation["question_id"].to_pylist()) for t in trials}
@@ -335,7 +344,7 @@ def test_validation_is_the_same_for_methods_whatever_the_teacher_got_right(tmp_p
 def test_a_model_replaced_in_place_is_another_student(tmp_path, tiny_gpt2):
     questions, training = tables(methods=("vanilla",))
     model = Path(shutil.copytree(tiny_gpt2, tmp_path / "model"))
-    config = settings(tmp_path / "run", model, methods=["vanilla"], max_steps=1, untrained=True)
+    config = settings(tmp_path / "run", model, methods=["vanilla"], max_steps=1, evaluate_untrained=True)
     first, _ = train(config, questions, training)
     weights = model / "model.safetensors"
     size = weights.stat().st_size
@@ -406,8 +415,13 @@ def scalars(folder: Path) -> dict[str, list[float]]:
 
 def test_tensorboard_gets_the_curves_of_each_trial(tmp_path, tiny_gpt2):
     questions, training = tables(methods=("vanilla",))
-    common = {"methods": ["vanilla"], "validation_share": 0.25, "select": "validation", "seeds": [0, 1]}
-    rows, _ = train(settings(tmp_path, tiny_gpt2, **common, trackers=["tensorboard"]), questions, training)
+    common = {
+        "methods": ["vanilla"],
+        "validation_fraction": 0.25,
+        "checkpoint_selection": "validation",
+        "seeds": [0, 1],
+    }
+    rows, _ = train(settings(tmp_path, tiny_gpt2, **common, report_to=["tensorboard"]), questions, training)
     for row in rows:
         drawn = scalars(Path(row["checkpoint"]).with_name("tensorboard"))
         for tag, name in (("eval/loss", "validation_loss"), ("train/validation_accuracy", "validation_accuracy")):
@@ -422,7 +436,7 @@ def test_a_tracker_that_is_not_installed_is_named_before_anything_is_trained(tmp
         importlib.util, "find_spec", lambda name, *more: (name != "mlflow" and found(name, *more)) or None
     )
     with pytest.raises(SettingsError, match=r"students\.trackers mlflow.*\n.*pip install mlflow"):
-        train(settings(tmp_path, tiny_gpt2, trackers=["mlflow"]), questions, training)
+        train(settings(tmp_path, tiny_gpt2, report_to=["mlflow"]), questions, training)
     assert not Path(tmp_path, "students").exists()
 
 
@@ -437,7 +451,7 @@ def on_save(self, args, state, control, **more):
 Epochs.on_save = on_save
 import test_students_grid as t
 questions, training = t.tables(methods=("vanilla",))
-t.train(t.settings(sys.argv[1], sys.argv[2], methods=["vanilla"], epochs=4), questions, training)
+t.train(t.settings(sys.argv[1], sys.argv[2], methods=["vanilla"], num_train_epochs=4), questions, training)
 """
 
 
@@ -450,7 +464,7 @@ def test_a_killed_training_goes_on_from_its_last_epoch(tmp_path, tiny_gpt2):
     questions, training = tables(methods=("vanilla",))
     rows = {}
     for run in ("killed", "whole"):
-        config = settings(tmp_path / run, tiny_gpt2, methods=["vanilla"], epochs=4)
+        config = settings(tmp_path / run, tiny_gpt2, methods=["vanilla"], num_train_epochs=4)
         (rows[run],), _ = train(config, questions, training)
     assert [e["epoch"] for e in rows["killed"]["epochs"]] == [1, 2, 3, 4]
     assert losses(rows["killed"]) == pytest.approx(losses(rows["whole"]), rel=1e-4)
@@ -497,9 +511,11 @@ def test_two_workers_learn_what_this_process_learns(local_ray, tmp_path, tiny_gp
     """Two workers that share each step's rows (gloo), one lost on the way: losses are those of training in process."""
     questions, training = tables(methods=("new_fine_tune_cot",))
     model = without_dropout(tiny_gpt2, tmp_path / "student")
-    common = {"methods": ["new_fine_tune_cot"], "accumulate": 2, "epochs": 6}
-    here, _ = train(settings(tmp_path / "here", model, **common, batch_size=4), questions, training)
-    config = settings(tmp_path / "ray", model, **common, local=False, batch_size=2, workers=2, cpus_per_worker=1)
+    common = {"methods": ["new_fine_tune_cot"], "gradient_accumulation_steps": 2, "num_train_epochs": 6}
+    here, _ = train(settings(tmp_path / "here", model, **common, per_device_train_batch_size=4), questions, training)
+    config = settings(
+        tmp_path / "ray", model, **common, local=False, per_device_train_batch_size=2, num_workers=2, cpus_per_worker=1
+    )
     with one_worker_killed(tmp_path / "ray"):
         there, shown = train(config, questions, training)
     assert [r["error"] for r in there] == [""]
@@ -522,10 +538,22 @@ def test_two_workers_that_share_the_weights_learn_the_same(local_ray, tmp_path, 
     """FSDP (gloo), one worker lost on the way: losses, epochs judged and whole folders are those of this process."""
     questions, training = tables(methods=("new_fine_tune_cot",))
     models = [without_dropout(folder, tmp_path / name) for folder, name in ((tiny_gpt2, "gpt2"), (tiny_t5, "t5"))]
-    common = {"methods": ["new_fine_tune_cot"], "accumulate": 2, "validation_share": 0.25, "select": "validation"}
-    here, _ = train(settings(tmp_path / "here", *models, **common, batch_size=4), questions, training)
+    common = {
+        "methods": ["new_fine_tune_cot"],
+        "gradient_accumulation_steps": 2,
+        "validation_fraction": 0.25,
+        "checkpoint_selection": "validation",
+    }
+    here, _ = train(settings(tmp_path / "here", *models, **common, per_device_train_batch_size=4), questions, training)
     config = settings(
-        tmp_path / "ray", *models, **common, local=False, batch_size=2, workers=2, cpus_per_worker=1, sharding="fsdp"
+        tmp_path / "ray",
+        *models,
+        **common,
+        local=False,
+        per_device_train_batch_size=2,
+        num_workers=2,
+        cpus_per_worker=1,
+        sharding="fsdp",
     )
     with one_worker_killed(tmp_path / "ray"):
         there, _ = train(config, questions, training)
@@ -543,7 +571,7 @@ def test_two_workers_that_share_the_weights_learn_the_same(local_ray, tmp_path, 
 
 def test_too_few_cpus_are_named_at_once(local_ray, tmp_path, tiny_gpt2):
     questions, training = tables()
-    config = settings(tmp_path, tiny_gpt2, local=False, workers=3, cpus_per_worker=1)
+    config = settings(tmp_path, tiny_gpt2, local=False, num_workers=3, cpus_per_worker=1)
     with pytest.raises(SettingsError, match=r"students\.workers 3 × students\.cpus_per_worker 1"):
         train(config, questions, training)
 
@@ -552,8 +580,8 @@ def test_lora_students_are_plain_folders(tmp_path, tiny_gpt2, tiny_t5):
     pytest.importorskip("peft")
     questions, training = tables(methods=("vanilla",))
     config = settings(
-        tmp_path, tiny_gpt2, tiny_t5, methods=["vanilla"], lora_rank=4, learning_rate=1e-2, epochs=4,
-        validation_share=0.25, select="validation",
+        tmp_path, tiny_gpt2, tiny_t5, methods=["vanilla"], lora_rank=4, learning_rate=1e-2, num_train_epochs=4,
+        validation_fraction=0.25, checkpoint_selection="validation",
     )  # fmt: skip
     rows, _ = train(config, questions, training)
     for row, base, kind in zip(rows, (tiny_gpt2, tiny_t5), (AutoModelForCausalLM, AutoModelForSeq2SeqLM), strict=True):

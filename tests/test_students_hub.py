@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hub_server
 import pyarrow as pa
+from support import hub_server
 from test_students_grid import settings, tables, train
 from transformers import AutoTokenizer, GenerationConfig
 
@@ -46,7 +46,7 @@ def push(run: Path, rows: list[dict], url: str, token: str = TOKEN, target: str 
 
 def test_students_are_uploaded_once_and_failures_are_said(tmp_path, tiny_gpt2, tiny_t5):
     questions, training = tables(methods=("vanilla",))
-    config = settings(tmp_path, tiny_gpt2, tiny_t5, methods=["vanilla"], untrained=True, max_steps=1)
+    config = settings(tmp_path, tiny_gpt2, tiny_t5, methods=["vanilla"], evaluate_untrained=True, max_steps=1)
     rows, _ = train(config, questions, training)
     trained = {Path(r["student"]).name: r for r in rows if r["method"] == "vanilla"}
     for row in trained.values():

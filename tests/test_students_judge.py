@@ -7,8 +7,8 @@ import pytest
 from test_students_generate import alone, student  # noqa: F401 (a fixture)
 from test_students_grid import answer, coins, settings, tables, train
 
-from raydistill import answers
-from raydistill.students import judge
+from raydistill.method import answers
+from raydistill.students import evaluate
 from raydistill.students.models import Student
 from raydistill.tables import QUESTIONS
 
@@ -29,8 +29,8 @@ def space(thought: str) -> str:
 
 def test_step_by_step_is_two_calls_and_the_second_alone_is_judged(student, tmp_path):  # noqa: F811
     questions = pa.Table.from_pylist(coins(6), schema=QUESTIONS)
-    config = settings(tmp_path, "x", max_new_tokens=10, answer_tokens=6, generation_batch=4).students
-    rows = judge.ask(student, questions, "untrained_cot", config).to_pylist()
+    config = settings(tmp_path, "x", max_new_tokens=10, answer_max_new_tokens=6, generation_batch_size=4).students
+    rows = evaluate.ask(student, questions, "untrained_cot", config).to_pylist()
     for question, row in zip(coins(6), rows, strict=True):
         asked = f"Q: {question['question']}\nA: Let's think step by step."
         thought = told(student, asked, 10)
@@ -44,7 +44,9 @@ def test_step_by_step_is_two_calls_and_the_second_alone_is_judged(student, tmp_p
 
 def test_both_ways_of_asking_an_untrained_student_are_rows_of_their_own(tmp_path, tiny_t5):
     questions, training = tables()
-    config = settings(tmp_path, tiny_t5, methods=["vanilla"], epochs=1, untrained=True, untrained_cot=True)
+    config = settings(
+        tmp_path, tiny_t5, methods=["vanilla"], num_train_epochs=1, evaluate_untrained=True, evaluate_untrained_cot=True
+    )
     rows, _ = train(config, questions, training)
     assert [r["method"] for r in rows] == ["untrained", "untrained_cot", "vanilla"]
     assert len({r["trial"] for r in rows}) == 3
@@ -57,5 +59,5 @@ def test_both_ways_of_asking_an_untrained_student_are_rows_of_their_own(tmp_path
     assert all(TRIGGER in text for text in step_by_step)
     assert not any(TRIGGER in text for text in at_once)
 
-    again, _ = train(settings(tmp_path, tiny_t5, methods=["vanilla"], epochs=1), questions, training)
+    again, _ = train(settings(tmp_path, tiny_t5, methods=["vanilla"], num_train_epochs=1), questions, training)
     assert [r["trial"] for r in again] == [rows[2]["trial"]]  # baselines change no trained student's name

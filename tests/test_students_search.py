@@ -16,9 +16,9 @@ import pytest
 from test_students_grid import settings, tables, train
 
 from raydistill.config import SearchSettings
-from raydistill.errors import SettingsError
-from raydistill.progress import Progress
-from raydistill.store import Store
+from raydistill.runtime.errors import SettingsError
+from raydistill.runtime.progress import Progress
+from raydistill.runtime.store import Store
 from raydistill.students import search
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +28,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tuned(config, **how):
-    students = config.students.model_copy(update={"select": "validation", "validation_share": 0.25, "seeds": [0, 1]})
+    students = config.students.model_copy(
+        update={"checkpoint_selection": "validation", "validation_fraction": 0.25, "seeds": [0, 1]}
+    )
     return config.model_copy(update={"students": students, "search": SearchSettings(**how)})
 
 
@@ -38,31 +40,37 @@ def run(config, methods=("vanilla",)):
 
 
 def test_points_of_grid_and_random():
-    grid = search.points(SearchSettings(learning_rates=[1e-4, 1e-3], batch_sizes=[2, 8]))
+    grid = search.points(SearchSettings(learning_rates=[1e-4, 1e-3], per_device_train_batch_sizes=[2, 8]))
     assert [(p["learning_rate"], p["batch_size"]) for p in grid] == [(1e-4, 2), (1e-4, 8), (1e-3, 2), (1e-3, 8)]
-    random = search.points(SearchSettings(algorithm="random", trials=40))
-    assert random == search.points(SearchSettings(algorithm="random", trials=40))
-    assert random[:7] == search.points(SearchSettings(algorithm="random", trials=7))  # more trials keep the first
+    random = search.points(SearchSettings(algorithm="random", num_samples=40))
+    assert random == search.points(SearchSettings(algorithm="random", num_samples=40))
+    assert random[:7] == search.points(SearchSettings(algorithm="random", num_samples=7))  # more trials keep the first
     assert all(1e-5 <= p["learning_rate"] <= 3e-3 for p in random)
     assert len({p["batch_size"] for p in random}) > 2
 
 
 def test_the_best_point_comes_first_and_finished_ones_are_kept(tmp_path, tiny_t5):
     """A rate that cannot learn comes last; a larger search trains only what is new."""
-    config = settings(tmp_path, tiny_t5, methods=["vanilla"], epochs=4)
-    small = tuned(config, learning_rates=[1e-12, 1e-2], batch_sizes=[4])
+    config = settings(tmp_path, tiny_t5, methods=["vanilla"], num_train_epochs=4)
+    small = tuned(config, learning_rates=[1e-12, 1e-2], per_device_train_batch_sizes=[4])
     found = run(small)
     assert found[0]["validation_loss"] < found[1]["validation_loss"]
     written = {p: p.stat().st_mtime_ns for p in Path(tmp_path, "students").glob("*/metrics.json")}
     assert len(written) == 2  # the first seed only
-    more = run(tuned(config, learning_rates=[1e-12, 1e-2], batch_sizes=[4, 8]))
+    more = run(tuned(config, learning_rates=[1e-12, 1e-2], per_device_train_batch_sizes=[4, 8]))
     assert len(more) == 4
     assert all(p.stat().st_mtime_ns == then for p, then in written.items())
     assert {r["trial"] for r in found} < {r["trial"] for r in more}
 
 
 def test_failures_of_points_are_rows(tmp_path, tiny_gpt2):
-    found = run(tuned(settings(tmp_path, tiny_gpt2, methods=["vanilla"]), learning_rates=[1e30, 1e-3], batch_sizes=[8]))
+    found = run(
+        tuned(
+            settings(tmp_path, tiny_gpt2, methods=["vanilla"]),
+            learning_rates=[1e30, 1e-3],
+            per_device_train_batch_sizes=[8],
+        )
+    )
     assert [r["error"] == "" for r in found] == [True, False]
     assert "students.learning_rate" in found[1]["error"]
 
@@ -101,9 +109,16 @@ def _kill(name: str) -> None:
 def test_two_workers_end_when_told_and_what_ray_breaks_is_a_row(local_ray, tmp_path, tiny_gpt2):
     """There is room for one trial: the second has it from the first, whose driver died."""
     config = settings(
-        tmp_path, tiny_gpt2, methods=["vanilla"], epochs=60, local=False, batch_size=4, workers=2, cpus_per_worker=1
+        tmp_path,
+        tiny_gpt2,
+        methods=["vanilla"],
+        num_train_epochs=60,
+        local=False,
+        per_device_train_batch_size=4,
+        num_workers=2,
+        cpus_per_worker=1,
     )
-    wanted = tuned(config, learning_rates=[1e-3, 1e-2], batch_sizes=[4])
+    wanted = tuned(config, learning_rates=[1e-3, 1e-2], per_device_train_batch_sizes=[4])
     with ThreadPoolExecutor(1) as beside:
         meanwhile = beside.submit(interfered, tmp_path)
         found = run(wanted)
@@ -124,16 +139,36 @@ def test_the_job_searches_with_asha(local_ray, tmp_path, tiny_gpt2):
 
     There is one CPU: each has it from the one before, the last from one that was told to stop in the middle.
     """
-    config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], epochs=60, learning_rate=1e-2)
+    config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], num_train_epochs=60, learning_rate=1e-2)
     questions, training = tables(methods=("vanilla",))
     (able,), _ = train(config, questions, training)
     store = Store(str(tmp_path / "search"))
     store.write("questions", questions, "test")
     store.write("training", training, "test")
     command = [sys.executable, str(ROOT / "jobs" / "tune_students.py"), "--run_dir", str(store.path)]
-    command += ["--students.models", able["checkpoint"], "--students.methods", "vanilla", "--students.epochs", "20"]
-    command += ["--students.validation_share", "0.25", "--students.schedule", "constant", "--ray.cpus", "1"]
-    command += ["--students.untrained", "false", "--search.batch_sizes", "[8]", "--search.learning_rates"]
+    command += [
+        "--students.models",
+        able["checkpoint"],
+        "--students.methods",
+        "vanilla",
+        "--students.num_train_epochs",
+        "20",
+    ]
+    command += [
+        "--students.validation_fraction",
+        "0.25",
+        "--students.lr_scheduler_type",
+        "constant",
+        "--ray.num_cpus",
+        "1",
+    ]
+    command += [
+        "--students.evaluate_untrained",
+        "false",
+        "--search.per_device_train_batch_sizes",
+        "[8]",
+        "--search.learning_rates",
+    ]
     done = subprocess.run([*command, "[1.0e-12, 0.3, 1.0e+30]"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "students:\n  learning_rate: 1e-12" in done.stdout

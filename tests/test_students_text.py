@@ -85,7 +85,7 @@ def test_labels_cover_the_target_and_nothing_else(student):
 def test_loss_and_gradients_are_the_models_own(student, tmp_path):
     """Targets-only logits, no mask and the Trainer's scaling change nothing but the time it takes."""
     samples = encoded(student, [(QUESTION, "Anna flips it."), ("Short?", "b."), (QUESTION * 2, "c d e f.")])
-    settings = StudentSettings(batch_size=3, precision="fp32")
+    settings = StudentSettings(per_device_train_batch_size=3, precision="fp32")
     trainer = train.make_trainer(student, samples, [], settings, str(tmp_path), seed=0)
     student.model.eval()  # no dropout
     batch = trainer.data_collator(samples)

@@ -22,11 +22,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raydistill import answers, cache
 from raydistill.config import QuestionSettings
-from raydistill.errors import QuestionsError
+from raydistill.method import answers
+from raydistill.runtime import cache
+from raydistill.runtime.errors import QuestionsError
 from raydistill.tables import QUESTIONS
-from raydistill.tasks import check, fetch, generated, leakage, load_questions, published, splits
+from raydistill.tasks import check, download, generated, leakage, load_questions, published, splits
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = list(published.BENCHMARKS)
@@ -160,7 +161,7 @@ def server(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     shutil.copytree(data_dir, tmp_path / "mirror")
     monkeypatch.delenv("RAYDISTILL_DATA_DIR")
     monkeypatch.setenv("RAYDISTILL_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(fetch, "WAIT_S", 0.01)
+    monkeypatch.setattr(download, "WAIT_S", 0.01)
     with FileServer(tmp_path / "mirror") as running:
         monkeypatch.setenv("RAYDISTILL_DATA_URL", running.url)
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
@@ -239,7 +240,7 @@ def test_busy_server_is_asked_again(server: FileServer) -> None:
     server.status = 503
     with pytest.raises(QuestionsError, match="503"):
         load(tasks=["coin_flip"], source="published")
-    assert len(server.requests) == fetch.ATTEMPTS
+    assert len(server.requests) == download.ATTEMPTS
 
 
 def test_no_network(
@@ -386,10 +387,10 @@ def own(file: str, answer_type: str = "number", **values: Any) -> list[dict[str,
 
 def test_own_jsonl(tmp_path: Path) -> None:
     file = jsonl(tmp_path / "a.jsonl", [{"q": f"{n} + 1?", "a": float(n + 1)} for n in range(10)] + [""])
-    rows = own(file, columns={"question": "q", "answer": "a"}, test_share=0.2, name="sums")
+    rows = own(file, columns={"question": "q", "answer": "a"}, test_fraction=0.2, name="sums")
     assert [(r["task"], r["answer"], r["source_row"]) for r in rows[:2]] == [("sums", "1.0", 0), ("sums", "2.0", 1)]
     assert Counter(r["split"] for r in rows) == {"train": 8, "test": 2}
-    again = load(seed=5, file=file, answer_type="number", columns={"question": "q", "answer": "a"}, test_share=0.2)
+    again = load(seed=5, file=file, answer_type="number", columns={"question": "q", "answer": "a"}, test_fraction=0.2)
     assert again["split"].to_pylist() != [r["split"] for r in rows]
 
 

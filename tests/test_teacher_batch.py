@@ -16,12 +16,12 @@ from pydantic import SecretStr
 from test_teacher_stage import asks
 
 from raydistill.config import PriceSettings, TeacherSettings
-from raydistill.errors import BudgetReached, TeacherError
-from raydistill.progress import Progress
+from raydistill.runtime.errors import BudgetReached, TeacherError
+from raydistill.runtime.progress import Progress
 from raydistill.teacher import batch, journal
 from raydistill.teacher.caller import About
 from raydistill.teacher.endpoint import Endpoint
-from raydistill.teacher.governor import Limits
+from raydistill.teacher.limits.governor import Limits
 
 
 class BatchServer:
@@ -179,7 +179,7 @@ def test_a_stage_in_batches_split_by_count(served: tuple[BatchServer, str], tmp_
 
 
 def test_files_are_split_by_size() -> None:
-    from raydistill.teacher.request import Request
+    from raydistill.teacher.api.request import Request
 
     request = Request("u", "completions", "m", "é" * 1000, 8, 0.0)
     wanted = [batch.Wanted(request, [0], request.keys([0]), "t", "rationale")] * 10

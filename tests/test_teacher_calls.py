@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from teacher_asking import KEY, ask, request
+from support.teacher_asking import KEY, ask, request
 
+from raydistill import simulated
 from raydistill.config import SimulatedSettings
-from raydistill.teacher import journal, simulated
-from raydistill.teacher.governor import Limits
-from raydistill.teacher.pricing import Price
+from raydistill.teacher import journal
+from raydistill.teacher.limits.governor import Limits
+from raydistill.teacher.limits.pricing import Price
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_a_lasting_fault_is_a_named_failure(server: simulated.Teacher, tmp_path:
 
 def test_retry_after_is_waited_for_by_everybody(server: simulated.Teacher, tmp_path: Path) -> None:
     server.script([{"status": 429, "headers": {"Retry-After": "1"}, "times": 1}, {"text": "x"}])
-    asked = ask(server, tmp_path, [(request(i), 1) for i in range(30)], in_flight=2)
+    asked = ask(server, tmp_path, [(request(i), 1) for i in range(30)], max_concurrency=2)
     assert all(samples[0].answer for samples in asked.samples)
     log = server.log()
     refused = next(entry["at"] for entry in log if entry["status"] == 429)
@@ -84,7 +85,7 @@ def test_retry_after_is_waited_for_by_everybody(server: simulated.Teacher, tmp_p
 
 def test_a_hung_call_times_out(server: simulated.Teacher, tmp_path: Path) -> None:
     server.script([{"hang": True, "times": 1}, {"text": "x"}])
-    sample = ask(server, tmp_path, [(request(), 1)], timeout_s=0.3).one
+    sample = ask(server, tmp_path, [(request(), 1)], timeout=0.3).one
     assert sample.answer is not None
     assert sample.answer.attempts == 2
 
@@ -92,7 +93,7 @@ def test_a_hung_call_times_out(server: simulated.Teacher, tmp_path: Path) -> Non
 def test_one_slow_call_delays_nobody(server: simulated.Teacher, tmp_path: Path) -> None:
     slow = request(999)
     server.script([{"match": "What is 999", "delay_s": 1.5, "text": "late"}, {"delay_s": 0.02, "text": "x"}])
-    asked = ask(server, tmp_path, [(slow, 1), *((request(i), 1) for i in range(100))], in_flight=8)
+    asked = ask(server, tmp_path, [(slow, 1), *((request(i), 1) for i in range(100))], max_concurrency=8)
     assert asked.order[-1] == 0
     assert asked.samples[0][0].answer.text == "late"  # type: ignore[union-attr]
 
@@ -122,7 +123,7 @@ def test_without_n_the_samples_are_asked_singly(server: simulated.Teacher, tmp_p
         only = {"choices": [{"text": "one", "finish_reason": "stop", "index": 0}], "usage": {"prompt_tokens": 3}}
         server.script([{"body": json.dumps(only), "times": 1}])
     asked = [(request(i, temperature=0.7, seed=5), 4) for i in range(2)]
-    found = ask(server, tmp_path, asked, in_flight=1)
+    found = ask(server, tmp_path, asked, max_concurrency=1)
     assert all(sample.answer for samples in found.samples for sample in samples)
     [log1, log2] = ([e for e in server.log() if f"What is {i} " in e["prompt"]] for i in range(2))
     singles = [e["seed"] for e in log1 if "n" not in e]
@@ -156,7 +157,7 @@ def test_finish_reason_and_chat(server: simulated.Teacher, tmp_path: Path) -> No
     answer = ask(server, tmp_path, [(request(max_tokens=5), 1)]).one.answer
     assert answer is not None
     assert answer.finish_reason == "length"
-    chat = ask(server, tmp_path, [(request(endpoint="chat"), 1)], endpoint="chat").one.answer
+    chat = ask(server, tmp_path, [(request(endpoint="chat"), 1)], dialect="chat").one.answer
     assert chat is not None
     assert chat.text.startswith("word")
     assert server.log()[-1]["path"].endswith("/chat/completions")
@@ -177,7 +178,7 @@ def test_a_refused_parameter_stops_everybody_by_its_name(
     server: simulated.Teacher, tmp_path: Path, said: str, named: str
 ) -> None:
     server.script([{"status": 400, "message": said}])
-    asked = ask(server, tmp_path, [(request(i), 1) for i in range(20)], in_flight=2, max_attempts=1)
+    asked = ask(server, tmp_path, [(request(i), 1) for i in range(20)], max_concurrency=2, max_attempts=1)
     assert asked.governor.stop == (("refused", named) if named else None)
     assert (server.stats()["requests"] < 10) == bool(named)
 
@@ -191,7 +192,7 @@ def test_a_prompt_too_long_fails_alone(server: simulated.Teacher, tmp_path: Path
 
 def test_a_wrong_key_stops_everybody_and_is_never_shown(server: simulated.Teacher, tmp_path: Path) -> None:
     server.script([{"status": 401, "message": f"Incorrect API key provided: {KEY}."}])
-    asked = ask(server, tmp_path, [(request(i), 1) for i in range(200)], in_flight=4)
+    asked = ask(server, tmp_path, [(request(i), 1) for i in range(200)], max_concurrency=4)
     errors = [samples[0].error for samples in asked.samples]
     assert all(error is not None and error.kind in ("fatal", "stopped") for error in errors)
     assert server.stats()["requests"] <= 8
@@ -227,7 +228,7 @@ def test_a_budget_is_never_exceeded_and_nearly_used(server: simulated.Teacher, t
 
 def test_limits_that_only_the_server_knows_are_kept(tmp_path: Path) -> None:
     with simulated.serve(SimulatedSettings(latency_s=0.01, requests_per_minute=1200)) as server:
-        asked = ask(server, tmp_path, [(request(i), 1) for i in range(100)], in_flight=8)
+        asked = ask(server, tmp_path, [(request(i), 1) for i in range(100)], max_concurrency=8)
         assert all(samples[0].answer for samples in asked.samples)
         assert asked.governor.requests is not None
         assert asked.governor.requests.rate == pytest.approx(20 * 0.98)
@@ -248,7 +249,7 @@ def test_a_full_disk_stops_cleanly(server: simulated.Teacher, tmp_path: Path, mo
 
     monkeypatch.setattr(os, "write", write)
     server.script([{"delay_s": 0.01, "text": "x"}])
-    asked = ask(server, tmp_path, [(request(i), 1) for i in range(200)], in_flight=4)
+    asked = ask(server, tmp_path, [(request(i), 1) for i in range(200)], max_concurrency=4)
     assert asked.governor.stop is not None
     assert asked.governor.stop[0] == "journal"
     assert "no room for the journal" in asked.governor.stop[1]
@@ -259,7 +260,7 @@ def test_a_full_disk_stops_cleanly(server: simulated.Teacher, tmp_path: Path, mo
     assert segment.read_bytes().endswith(b"\n")  # the half line was taken back
     assert journal.Reader(journal.Folder(str(tmp_path))).torn == 0
     kept = sum(samples[0].answer is not None for samples in asked.samples)
-    after = ask(server, tmp_path, [(request(i), 1) for i in range(200)], in_flight=4)
+    after = ask(server, tmp_path, [(request(i), 1) for i in range(200)], max_concurrency=4)
     assert all(samples[0].answer for samples in after.samples)
     assert server.stats()["requests"] <= sent + 200 - kept  # what was written is used again
 

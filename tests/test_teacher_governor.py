@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from teacher_asking import ask, request
+from support.teacher_asking import ask, request
 
+from raydistill import simulated
 from raydistill.config import PriceSettings, SimulatedSettings, TeacherSettings
-from raydistill.errors import TeacherError
-from raydistill.teacher import pricing, simulated
-from raydistill.teacher.governor import SAFETY, SILENT_S, Governor, Limits, Report
+from raydistill.runtime.errors import TeacherError
+from raydistill.teacher.limits import pricing
+from raydistill.teacher.limits.governor import SAFETY, SILENT_S, Governor, Limits, Report
 
 
 class Clock:
@@ -165,8 +166,8 @@ def test_prices() -> None:
     assert half.of(1_000_000, 0, 0) == pytest.approx(1.0)
     assert pricing.find(TeacherSettings(kind="api", model="nobody-knows-it")) is None
     with pytest.raises(TeacherError, match=r"No price is known for the model 'nobody-knows-it'"):
-        pricing.find(TeacherSettings(kind="api", model="nobody-knows-it", max_usd=1.0))
-    assert pricing.find(TeacherSettings(kind="simulated", max_usd=1.0)) == pricing.FREE
+        pricing.find(TeacherSettings(kind="api", model="nobody-knows-it", budget_usd=1.0))
+    assert pricing.find(TeacherSettings(kind="simulated", budget_usd=1.0)) == pricing.FREE
 
 
 @pytest.mark.parametrize("limit", ["requests", "tokens"])

@@ -19,10 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raydistill.teacher import compaction, journal
-from raydistill.teacher.entries import ENTRIES, record
-from raydistill.teacher.journal import Folder, JournalError, Reader, Writer
-from raydistill.teacher.request import Request
+from raydistill.teacher.api.request import Request
+from raydistill.teacher.journal import Folder, JournalError, Reader, Writer, compaction, storage
+from raydistill.teacher.journal.records import ENTRIES, record
 
 ASKED = Request("https://api.example/v1", "completions", "m", "Q: ?", 8, 0.7, ("\nQ:",), 1)
 
@@ -101,7 +100,7 @@ def test_a_damaged_line_in_the_middle_is_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["local", "remote"])
 def test_readers_follow_writers_and_compaction(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "REMOTE_EVERY_S", 0.0)
+    monkeypatch.setattr(storage, "REMOTE_EVERY_S", 0.0)
     folder = Folder(str(tmp_path)) if kind == "local" else remote(tmp_path)
     old = [entry(i, [f"{i} a", f"{i} b"]) for i in range(1500)]
     new = [entry(i, [f"{i} a"]) for i in range(2000, 2010)]
@@ -159,7 +158,7 @@ def test_compacting_twice_and_an_interrupted_compaction_change_nothing(tmp_path:
 def test_nothing_is_lost_or_counted_twice_where_runs_write_and_compact_at_once(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "REMOTE_EVERY_S", 0.0)
+    monkeypatch.setattr(storage, "REMOTE_EVERY_S", 0.0)
     folder = Folder(str(tmp_path)) if kind == "local" else remote(tmp_path)
     entries = [entry(i, [f"text {i}"]) for i in range(240)]
     readers = [Reader(folder)]
@@ -238,7 +237,7 @@ def test_look_ups_stay_small_however_large_the_journal(tmp_path: Path) -> None:
     columns |= {"text": [f"a rationale {i} " * 40 for i in range(n)], "prompt_tokens": [1] * n}
     columns["completion_tokens"] = [1] * n
     table = pa.table({name: columns[name] for name in ENTRIES.names}, schema=ENTRIES)
-    pq.write_table(table, tmp_path / "entries-1.parquet", row_group_size=journal.GROUP_ROWS)
+    pq.write_table(table, tmp_path / "entries-1.parquet", row_group_size=storage.GROUP_ROWS)
     tracemalloc.start()
     reader = Reader(folder)
     for i in range(0, n, 37):

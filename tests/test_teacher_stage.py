@@ -18,15 +18,17 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from raydistill import prompts
-from raydistill.asks import ASKS
+from raydistill import simulated
 from raydistill.config import Settings, SimulatedSettings
-from raydistill.errors import BudgetReached, TeacherError, TooManyFailures
-from raydistill.progress import Progress
-from raydistill.store import Store
+from raydistill.method import prompts
+from raydistill.runtime.errors import BudgetReached, TeacherError, TooManyFailures
+from raydistill.runtime.progress import Progress
+from raydistill.runtime.store import Store
 from raydistill.tables import LEDGER, SAMPLES
-from raydistill.teacher import compaction, estimate, inspect, journal, ledger, simulated, stage
+from raydistill.teacher import estimate, inspect, journal, ledger, stage
 from raydistill.teacher.endpoint import open_endpoint
+from raydistill.teacher.journal import compaction
+from raydistill.teacher.plan import ASKS
 
 KEY = "sk-stage-0123456789"
 
@@ -48,7 +50,7 @@ def settings_for(server: simulated.Teacher, folder: Path, **teacher: Any) -> Set
     at = {"kind": "api", "base_url": server.base_url, "model": server.model, "api_key_env": "STAGE_KEY", "seed": 3}
     price = {"input": 1.0, "output": 2.0}
     return Settings.model_validate(
-        {"run_dir": str(folder), "teacher": {**at, "backoff_s": 0.01, "price": price, "actors": 1, **teacher}}
+        {"run_dir": str(folder), "teacher": {**at, "backoff_s": 0.01, "price": price, "num_actors": 1, **teacher}}
     )
 
 
@@ -92,7 +94,7 @@ def test_zero_shot_with_faults_ledger_equals_server_and_a_second_run_is_free(
             {"call": "answer", "text": " 5 apples."},
         ]
     )
-    settings = settings_for(server, tmp_path / "run", journal=str(tmp_path / "journal"), actors=2)
+    settings = settings_for(server, tmp_path / "run", journal=str(tmp_path / "journal"), num_actors=2)
     samples = run("zero_shot", asks(40), settings)
     assert samples.schema.equals(SAMPLES)
     assert samples["question_id"].to_pylist() == [f"q{i:05}" for i in range(40)]
@@ -179,7 +181,7 @@ def test_failures_are_rows_and_a_second_run_asks_just_those(
     assert "custom q00004" not in shown
     assert "Ann has" in shown
     assert files == {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]}  # it only looks
-    lenient = settings_for(server, tmp_path, max_attempts=2, max_failed=0.2)
+    lenient = settings_for(server, tmp_path, max_attempts=2, max_failure_rate=0.2)
     before = server.stats()["requests"]
     rows = run("zero_shot", asks(20), lenient).to_pylist()
     assert server.stats()["requests"] == before + 3
@@ -199,7 +201,7 @@ def test_a_budget_stops_before_it_is_exceeded_and_the_run_goes_on_with_a_larger_
     server.script([{"text": " 5" * 20}])
     with pytest.raises(BudgetReached, match="answers of this command are kept") as caught:
         run("zero_shot", asks(60), settings_for(server, tmp_path, max_tokens=3000))
-    assert "--teacher.max_tokens" in caught.value.hint
+    assert "--teacher.budget_tokens" in caught.value.hint
     stats = server.stats()
     assert 2500 < stats["prompt_tokens"] + stats["completion_tokens"] <= 3000
     with pytest.raises(BudgetReached):  # what the run has bought counts
@@ -250,7 +252,7 @@ def test_duplicate_questions_and_nested_degrees_are_bought_once(server: simulate
             asks(30, degree=4).set_column(2, "question_id", pa.array([f"copy{i}" for i in range(30)])),
         ]
     )
-    samples = run("zero_shot", table, settings_for(server, tmp_path, actors=2)).to_pylist()
+    samples = run("zero_shot", table, settings_for(server, tmp_path, num_actors=2)).to_pylist()
     assert len(samples) == 30 * 10
     assert all(row["error"] == "" for row in samples)
     counts = server.stats()["prompts"].values()
@@ -263,7 +265,7 @@ def test_an_actor_that_dies_costs_only_what_was_in_flight(server: simulated.Teac
     import threading
 
     server.script([{"delay_s": 0.15, "text": " 5"}])
-    settings = settings_for(server, tmp_path, in_flight=16, actors=2)
+    settings = settings_for(server, tmp_path, max_concurrency=16, num_actors=2)
     killed: list[int] = []
 
     def kill() -> None:
@@ -306,12 +308,12 @@ def test_preflight_names_what_is_wrong_before_any_call(
     monkeypatch.setenv("STAGE_KEY", "sk-wrong-0123456789")
     error = refuse("refuses the API key from the environment variable STAGE_KEY")
     assert "sk-wrong" not in str(error)
-    refuse("No price is known", model="nobody", price=None, max_usd=1.0)
+    refuse("No price is known", model="nobody", price=None, budget_usd=1.0)
     assert server.stats()["answered"] == 0
 
 
 def test_before_a_batch_a_probe_finds_what_the_model_refuses(server: simulated.Teacher, tmp_path: Path) -> None:
-    chat = settings_for(server, tmp_path, endpoint="chat").teacher
+    chat = settings_for(server, tmp_path, dialect="chat").teacher
     with open_endpoint(chat) as endpoint:
         assert (endpoint.refuses, server.stats()["requests"]) == (set(), 0)  # a listed model is not asked
     batch = chat.model_copy(update={"transport": "batch"})
@@ -328,7 +330,7 @@ def test_before_a_batch_a_probe_finds_what_the_model_refuses(server: simulated.T
 @pytest.mark.usefixtures("local_ray")
 def test_parameters_that_the_first_call_finds_refused_are_left_out(server: simulated.Teacher, tmp_path: Path) -> None:
     server.script([{"refuses": ["max_tokens", "temperature", "seed", "stop"], "text": " It is 5."}])
-    settings = settings_for(server, tmp_path, in_flight=4, endpoint="chat")
+    settings = settings_for(server, tmp_path, max_concurrency=4, dialect="chat")
     with open_endpoint(settings.teacher) as endpoint:
         store, progress = Store(settings.run_path), Progress(io.StringIO())
         samples = stage.ask("zero_shot", asks(30), settings, endpoint, store, progress)
@@ -381,7 +383,7 @@ from raydistill import cluster
 from raydistill.config import Settings
 from raydistill.teacher.endpoint import open_endpoint
 settings = Settings.model_validate_json(sys.stdin.readline())
-cluster.connect(settings.ray)
+cluster.connect(**settings.ray.model_dump())
 t.run("zero_shot", t.asks(2000), settings)
 """
 
@@ -389,7 +391,7 @@ t.run("zero_shot", t.asks(2000), settings)
 @pytest.mark.slow
 def test_ctrl_c_brings_the_calls_in_flight_home(server: simulated.Teacher, tmp_path: Path) -> None:
     server.script([{"delay_s": 3, "text": " 5"}])
-    settings = settings_for(server, tmp_path, in_flight=8)
+    settings = settings_for(server, tmp_path, max_concurrency=8)
     code = INTERRUPTED.format(tests=str(Path(__file__).parent))
     child = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from raydistill import weights
-from raydistill.errors import UserError
+from raydistill.runtime import weights
+from raydistill.runtime.errors import UserError
 
 
 @pytest.fixture

@@ -11,21 +11,21 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
-from raydistill.config.base import STORAGE_KEYS, UNTRAINED, AnswerType, Method, Section, TaskName, without_secret
+from raydistill.config.base import STORAGE_KEYS, Affects, MethodName, Section, TaskName, without_secret
 from raydistill.config.questions import ColumnSettings, QuestionSettings
 from raydistill.config.rationales import CurationSettings, ExemplarSettings
 from raydistill.config.students import CascadeSettings, SearchSettings, StudentSettings
 from raydistill.config.teacher import LocalServerSettings, PriceSettings, SimulatedSettings, TeacherSettings
 
 __all__ = [
-    "UNTRAINED",
+    "Affects",
     "AnswerType",
     "CascadeSettings",
     "ColumnSettings",
     "CurationSettings",
     "ExemplarSettings",
     "LocalServerSettings",
-    "Method",
+    "MethodName",
     "PriceSettings",
     "QuestionSettings",
     "RaySettings",
@@ -43,9 +43,9 @@ __all__ = [
 class RaySettings(Section):
     address: str | None = None
     """A running cluster ("auto" or host:port); without one, RAY_ADDRESS or a new single-node Ray on this machine."""
-    cpus: int | None = Field(None, ge=1)
+    num_cpus: int | None = Field(None, ge=1)
     """Logical CPUs of a new single-node Ray; all cores where not given."""
-    dashboard: bool = False
+    include_dashboard: bool = False
     """Start the dashboard of a new single-node Ray."""
 
 
@@ -81,10 +81,10 @@ class Settings(Section):
             raise ValueError("questions.tasks is empty and questions.file is not given: there is nothing to ask")
         if any(d < 1 for d in s.degrees):
             raise ValueError("students.degrees must be 1 or more")
-        if s.select == "validation" and not s.validation_share:
-            raise ValueError("students.select validation needs students.validation_share above 0")
-        if s.select == "best_on_test" and not s.evaluate_every_epoch:
-            raise ValueError("students.select best_on_test needs students.evaluate_every_epoch")
+        if s.checkpoint_selection == "validation" and not s.validation_fraction:
+            raise ValueError("students.checkpoint_selection validation needs students.validation_fraction above 0")
+        if s.checkpoint_selection == "best_on_test" and not s.evaluate_every_epoch:
+            raise ValueError("students.checkpoint_selection best_on_test needs students.evaluate_every_epoch")
         return self
 
     @property

@@ -1,12 +1,16 @@
-"""What the sections of the settings have in common: names of choices, frozen models, no secrets."""
+"""What the sections of the settings have in common: what a changed setting makes stale, frozen models, no secrets."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, get_origin
+from enum import Flag, auto
+from typing import TYPE_CHECKING, Any, Literal, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.fields import FieldInfo
+
+from raydistill.method import methods
 
 TaskName = Literal[
     "single_eq",
@@ -18,19 +22,31 @@ TaskName = Literal[
     "last_letter_concatenation",
     "coin_flip",
 ]
-AnswerType = Literal["number", "letter", "yes_no", "letters", "text"]
-Method = Literal["vanilla", "fine_tune_cot", "clustered", "new_fine_tune_cot"]
-UNTRAINED = ("untrained", "untrained_cot")  # what stands for a method where a student is judged as it comes
+
+# Choices that come from records: pydantic checks the names, a type checker sees text.
+if TYPE_CHECKING:
+    MethodName = str
+else:
+    MethodName = Literal[tuple(method.name for method in methods.trained())]
 
 STORAGE_KEYS = "storage takes its keys from its own environment variables or files"
 
 
-def without_secret(place: str, instead: str) -> str:
-    """Refuse user names, passwords and keys in an address: settings are written down and shown."""
-    parts = urlsplit(place)
-    if parts.username or parts.password or re.search(r"(?i)secret|key|token|password", parts.query):
-        raise ValueError(f"should hold no key or password: {instead}")
-    return place
+class Affects(Flag):
+    """What a changed value of a setting makes stale.
+
+    Written at the setting, as `Annotated[int, Affects.NOTHING]`; an unmarked setting affects the RESULT. Fingerprints
+    are made from what is written here (`Section.affecting`), so there is no second list.
+    """
+
+    NOTHING = 0
+    """It says how, where or at what cost something is done, not what comes out."""
+    RESULT = auto()
+    """What the section's stage makes; of a student, its weights."""
+    PREDICTIONS = auto()
+    """What a trained student answers."""
+    GRID = auto()
+    """Which trials there are, not what one of them learns."""
 
 
 class Section(BaseModel):
@@ -39,8 +55,34 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _one_is_a_list(cls, values: Any) -> Any:
-        """A single value may stand for a list of one: `models: t5-small`."""
+        """Let a single value stand for a list of one: `models: t5-small`."""
         if not isinstance(values, dict):
             return values
         lists = {name for name, info in cls.model_fields.items() if get_origin(info.annotation) is list}
         return {n: [v] if n in lists and isinstance(v, str | int | float) else v for n, v in values.items()}
+
+    def affecting(self, what: Affects) -> dict[str, Any]:
+        """Values (JSON-able) of the settings that affect any of `what`, nested sections included."""
+        values = self.model_dump(mode="json")
+        chosen = {}
+        for name, info in type(self).model_fields.items():
+            section = getattr(self, name)
+            if isinstance(section, Section):
+                chosen[name] = section.affecting(what)
+            elif affected_by(info) & what:
+                chosen[name] = values[name]
+        return chosen
+
+
+def affected_by(info: FieldInfo) -> Affects:
+    """What a change of this setting makes stale."""
+    marked = [mark for mark in info.metadata if isinstance(mark, Affects)]
+    return marked[0] if marked else Affects.RESULT
+
+
+def without_secret(place: str, instead: str) -> str:
+    """Refuse user names, passwords and keys in an address: settings are written down and shown."""
+    parts = urlsplit(place)
+    if parts.username or parts.password or re.search(r"(?i)secret|key|token|password", parts.query):
+        raise ValueError(f"should hold no key or password: {instead}")
+    return place

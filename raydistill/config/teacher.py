@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from raydistill.config.base import STORAGE_KEYS, Section, without_secret
+from raydistill.config.base import STORAGE_KEYS, Affects, Section, without_secret
 
 
 class SimulatedSettings(Section):
@@ -17,24 +17,24 @@ class SimulatedSettings(Section):
     """Share of zero-shot rationales that end in the right answer."""
     few_shot_accuracy: float = Field(0.95, ge=0, le=1)
     """Share of few-shot rationales that end in the right answer."""
-    lucky_share: float = Field(0.05, ge=0, le=1)
+    lucky_fraction: float = Field(0.05, ge=0, le=1)
     """Share of right answers that rest on wrong steps (what an answer filter cannot see)."""
     lucky_habit: bool = False
     """Lucky rationales go wrong in the same way each time (no flip turns the coin, every first letter, no swap), as a
     weak teacher's do; else here and there, which students average out."""
-    missing_answer_share: float = Field(0.06, ge=0, le=1)
+    missing_answer_fraction: float = Field(0.06, ge=0, le=1)
     """Share of few-shot rationales that leave the answer sentence out, so that a second call is needed."""
-    run_on_share: float = Field(0.1, ge=0, le=1)
+    run_on_fraction: float = Field(0.1, ge=0, le=1)
     """Share of completions that run on into an invented next "Q:"."""
     judge_accuracy: float = Field(0.9, ge=0, le=1)
-    """Share of rationales, sound and unsound, that it judges rightly (see curation.ask_teacher)."""
-    latency_s: float = Field(0.02, ge=0)
+    """Share of rationales, sound and unsound, that it judges rightly (see curation.llm_judge)."""
+    latency_s: Annotated[float, Affects.NOTHING] = Field(0.02, ge=0)
     """Seconds that an answer takes."""
-    requests_per_minute: int | None = Field(None, ge=1)
+    requests_per_minute: Annotated[int | None, Affects.NOTHING] = Field(None, ge=1)
     """Answer 429 above this rate."""
-    tokens_per_minute: int | None = Field(None, ge=1)
+    tokens_per_minute: Annotated[int | None, Affects.NOTHING] = Field(None, ge=1)
     """Answer 429 above this token rate."""
-    fault_share: float = Field(0.0, ge=0, lt=1)
+    fault_fraction: Annotated[float, Affects.NOTHING] = Field(0.0, ge=0, lt=1)
     """Share of requests answered with a fault (500, reset, junk body) instead."""
     seed: int = 0
     """Seed of the mistakes and wordings; the same request gets the same answer."""
@@ -70,13 +70,13 @@ class TeacherSettings(Section):
     """Address of the endpoint (kind api)."""
     model: str = "gpt-3.5-turbo-instruct"
     """Model name as the endpoint knows it."""
-    api_key_env: str = Field("OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    api_key_env: Annotated[str, Affects.NOTHING] = Field("OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Name of the environment variable that holds the key; the key itself is never a setting."""
-    endpoint: Literal["completions", "chat"] = "completions"
-    """Which endpoint to call."""
-    transport: Literal["online", "batch"] = "online"
+    dialect: Literal["completions", "chat"] = "completions"
+    """How the endpoint is spoken to: OpenAI's completions (/completions) or chat completions (/chat/completions)."""
+    transport: Annotated[Literal["online", "batch"], Affects.NOTHING] = "online"
     """online: concurrent calls; batch: OpenAI's Batch API (half the price, up to 24 h)."""
-    journal: str | None = None
+    journal: Annotated[str | None, Affects.NOTHING] = None
     """Folder (or URI) of the journal of paid answers; by default `journal` in the run directory. Runs may share one."""
     zero_shot_max_tokens: int = Field(128, ge=1)
     """Token limit of a zero-shot rationale."""
@@ -84,37 +84,37 @@ class TeacherSettings(Section):
     """Token limit of a few-shot rationale."""
     answer_max_tokens: int = Field(32, ge=1)
     """Token limit of the second (answer) call."""
-    diverse_temperature: float = Field(0.7, gt=0, le=2)
+    temperature: float = Field(0.7, gt=0, le=2)
     """Sampling temperature where D > 1; D = 1 is greedy."""
-    samples_per_request: int = Field(0, ge=0)
+    samples_per_request: Annotated[int, Affects.NOTHING] = Field(0, ge=0)
     """Samples asked for in one request (`n`); 0: all D, with single calls where the endpoint refuses `n`."""
     seed: int | None = None
     """Seed sent with each request, for endpoints that take one."""
     answer_trigger: Literal["generic", "per_dataset"] = "generic"
     """Wording that asks for the answer in the second call: one for all (Ho et al.) or per task (Kojima et al.)."""
-    judge: Literal["robust", "baseline"] = "robust"
-    """Extraction rules that decide which answers are right; the other judgement is stored next to it."""
-    actors: int = Field(1, ge=1)
+    extraction: Literal["robust", "published"] = "robust"
+    """Rules that read and compare answers: robust, or those of Ho et al. 2023 (published). Both verdicts are stored."""
+    num_actors: Annotated[int, Affects.NOTHING] = Field(1, ge=1)
     """Ray actors that send requests."""
-    in_flight: int = Field(64, ge=1)
+    max_concurrency: Annotated[int, Affects.NOTHING] = Field(64, ge=1)
     """Most requests in flight over the whole cluster; a 429 lowers it for a while."""
-    in_flight_floor: int = Field(1, ge=1)
+    min_concurrency: Annotated[int, Affects.NOTHING] = Field(1, ge=1)
     """The adaptive limit never goes below this."""
-    requests_per_minute: float | None = Field(None, gt=0)
+    requests_per_minute: Annotated[float | None, Affects.NOTHING] = Field(None, gt=0)
     """The endpoint's request limit, held over the whole cluster."""
-    tokens_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: Annotated[float | None, Affects.NOTHING] = Field(None, gt=0)
     """The endpoint's token limit, held over the whole cluster."""
-    max_usd: float | None = Field(None, gt=0)
+    budget_usd: Annotated[float | None, Affects.NOTHING] = Field(None, gt=0)
     """Stop cleanly before spending more than this in USD on this run."""
-    max_tokens: int | None = Field(None, gt=0)
+    budget_tokens: Annotated[int | None, Affects.NOTHING] = Field(None, gt=0)
     """Stop cleanly before using more than this many tokens on this run."""
-    max_failed: float = Field(0.01, ge=0, le=1)
+    max_failure_rate: Annotated[float, Affects.NOTHING] = Field(0.01, ge=0, le=1)
     """Share of a stage's questions that may fail for good before the run stops."""
-    timeout_s: float = Field(120, gt=0)
+    timeout: Annotated[float, Affects.NOTHING] = Field(120, gt=0)
     """Seconds until a call counts as hung."""
-    max_attempts: int = Field(8, ge=1)
+    max_attempts: Annotated[int, Affects.NOTHING] = Field(8, ge=1)
     """Attempts per request, the first included."""
-    backoff_s: float = Field(0.5, gt=0)
+    backoff_s: Annotated[float, Affects.NOTHING] = Field(0.5, gt=0)
     """First wait before a retry; doubles, with jitter, up to 60 s."""
     price: PriceSettings | None = None
     """Prices, where the model is not in the price list or you have your own."""

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from raydistill import answers, steps
 from raydistill.config import ExemplarSettings
-from raydistill.prompts import THINK
+from raydistill.method import answers, steps
+from raydistill.method.prompts import THINK
 
 WAIVED: tuple[frozenset[str], ...] = (
     frozenset(),
     frozenset({"lines", "full stop", "answer shown"}),
     frozenset({"lines", "full stop", "answer shown", "question length"}),
 )
-"""The ladder: conditions that rung 1, 2, 3 does without. An answer, right where the method wants it, always counts."""
+"""The ladder: conditions that relaxation_level 1, 2, 3 does without. An answer, right where the method wants it, always counts."""
 
 
 def failures(

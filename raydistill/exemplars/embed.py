@@ -14,10 +14,10 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from raydistill.config import ExemplarSettings
-from raydistill.errors import SettingsError, UserError
-from raydistill.store import Store, fingerprint
+from raydistill.runtime.errors import SettingsError, UserError
+from raydistill.runtime.store import Store, fingerprint
+from raydistill.runtime.weights import minilm_folder
 from raydistill.tables import EMBEDDINGS
-from raydistill.weights import minilm_folder
 
 Matrix = npt.NDArray[np.float32]
 

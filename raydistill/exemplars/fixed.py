@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from raydistill import answers
-from raydistill.errors import UserError
 from raydistill.exemplars.conditions import exemplar_rationale, normalised
-from raydistill.store import fingerprint
+from raydistill.method import answers
+from raydistill.runtime.errors import UserError
+from raydistill.runtime.store import fingerprint
 from raydistill.tables import EXEMPLARS
 
 FIELDS = ("task", "question", "rationale", "answer")
@@ -21,7 +21,7 @@ FIELDS = ("task", "question", "rationale", "answer")
 def read(path: str, questions: pa.Table, methods: Sequence[str]) -> pa.Table:
     """EXEMPLARS from a JSONL file of {task, question, rationale, answer}, in its order, the same for each method.
 
-    `cluster` counts the exemplars of a task, `rung` is 0. An exemplar that is one of the run's questions (same text)
+    `cluster` counts the exemplars of a task, `relaxation_level` is 0. An exemplar that is one of the run's questions (same text)
     carries its id, so that leave-one-out knows it. Lines for tasks that the run does not have are left out.
 
     Raises:
@@ -48,7 +48,7 @@ def read(path: str, questions: pa.Table, methods: Sequence[str]) -> pa.Table:
                 "cluster": len(found[task]),
                 "cluster_size": 0,
                 "rank": 0,
-                "rung": 0,
+                "relaxation_level": 0,
                 "distance": 0.0,
                 "question_id": ids.get((task, normalised(row["question"])), fingerprint(row)[:16]),
                 "question": row["question"].strip(),

@@ -12,17 +12,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydistill import answers
 from raydistill.config import ExemplarSettings
-from raydistill.errors import UserError
 from raydistill.exemplars import fixed
 from raydistill.exemplars.cluster import Clusters, Matrix, choose_k, cluster, plane
 from raydistill.exemplars.conditions import WAIVED, exemplar_rationale, failures, normalised
 from raydistill.exemplars.embed import matrix
+from raydistill.method import answers
+from raydistill.runtime.errors import UserError
 from raydistill.tables import CLUSTERS, EXEMPLARS
 
 TOP_UP = len(WAIVED) + 1
-"""The rung of exemplars that fill up for clusters that had none."""
+"""The relaxation_level of exemplars that fill up for clusters that had none."""
 LETTERS_K, OTHER_K = 4, 8
 """Auto-CoT's number of exemplars for last letters, and elsewhere."""
 
@@ -44,7 +44,7 @@ def select(
         questions: QUESTIONS, n rows.
         embeddings: EMBEDDINGS of the pool's questions at least (see `embed`); not read with `settings.file`.
         zero_shot: SAMPLES; the greedy zero-shot samples count.
-        methods: of these, `clustered` (any answer) and `new_fine_tune_cot` (right answers only) choose exemplars.
+        methods: of these, `few_shot_unfiltered` (any answer) and `new_fine_tune_cot` (right answers only) choose exemplars.
 
     Returns:
         EXEMPLARS, k × per_cluster rows per task and method where so many are eligible, sorted by
@@ -54,7 +54,7 @@ def select(
     Raises:
         UserError: a task has no eligible question at all, or `settings.file` cannot be used.
     """
-    methods = [m for m in ("clustered", "new_fine_tune_cot") if m in methods]
+    methods = [m for m in ("few_shot_unfiltered", "new_fine_tune_cot") if m in methods]
     if settings.file:
         return fixed.read(settings.file, questions, methods), CLUSTERS.empty_table()
     chosen, places = [], []
@@ -143,25 +143,25 @@ class _Pool:
 
 @dataclass(frozen=True)
 class _Pick:
-    """A chosen question: its row in the pool, its place in its cluster, and the rung it was accepted on."""
+    """A chosen question: its row in the pool, its place in its cluster, and the relaxation_level it was accepted on."""
 
     row: int
     cluster: int
     rank: int
-    rung: int
+    relaxation_level: int
 
 
 def _clusters(pool: _Pool, settings: ExemplarSettings) -> Clusters:
-    largest = settings.k or (LETTERS_K if pool.task == "last_letter_concatenation" else OTHER_K)
+    largest = settings.n_clusters or (LETTERS_K if pool.task == "last_letter_concatenation" else OTHER_K)
     distinct: set[str] = set()  # there are no more clusters than different questions
     for question in pool.questions["question"]:
         distinct.add(normalised(question.as_py()))
         if len(distinct) == largest:
             break
     k = len(distinct)
-    if settings.choose_k != "fixed":
-        k = choose_k(pool.x, k, settings.choose_k, seed=settings.seed, n_init=settings.n_init)
-    return cluster(pool.x, k, seed=settings.seed, n_init=settings.n_init)
+    if settings.n_clusters_by != "fixed":
+        k = choose_k(pool.x, k, settings.n_clusters_by, seed=settings.random_state, n_init=settings.n_init)
+    return cluster(pool.x, k, seed=settings.random_state, n_init=settings.n_init)
 
 
 def _choose(pool: _Pool, found: Clusters, settings: ExemplarSettings, method: str) -> list[dict[str, Any]]:
@@ -178,25 +178,32 @@ def _choose(pool: _Pool, found: Clusters, settings: ExemplarSettings, method: st
     taken: dict[str, int] = {}  # normalised question -> row
 
     def picks(rows: npt.NDArray[np.int64], want: int) -> Iterator[_Pick]:
-        for rung, waived in enumerate(WAIVED, 1):
+        for relaxation_level, waived in enumerate(WAIVED, 1):
             for row in rows.tolist():
                 if want <= 0:
                     return
                 text = normalised(texts[row].as_py())
                 if text not in taken and pool.failures(row, must_be_right).keys() <= waived:
                     taken[text], want = row, want - 1
-                    yield _Pick(row, int(found.labels[row]), int(rank[row]), rung)
+                    yield _Pick(row, int(found.labels[row]), int(rank[row]), relaxation_level)
 
     chosen = [pick for rows in members for pick in picks(rows, settings.per_cluster)]
     if missing := k * settings.per_cluster - len(chosen):
-        chosen += [replace(pick, rung=TOP_UP) for pick in picks(near, missing)]
+        chosen += [replace(pick, relaxation_level=TOP_UP) for pick in picks(near, missing)]
     if not chosen:
         raise _nothing(pool, must_be_right)
     chosen.sort(key=lambda pick: (pick.cluster, pick.rank))
     rows = []
     for pick in chosen:
-        log.info("%s %s cluster %s: rank %s, rung %s", pool.task, method, pick.cluster, pick.rank, pick.rung)
-        waived = WAIVED[min(pick.rung, len(WAIVED)) - 1]
+        log.info(
+            "%s %s cluster %s: rank %s, relaxation_level %s",
+            pool.task,
+            method,
+            pick.cluster,
+            pick.rank,
+            pick.relaxation_level,
+        )
+        waived = WAIVED[min(pick.relaxation_level, len(WAIVED)) - 1]
         question = pool.questions.slice(pick.row, 1).to_pylist()[0]
         sample = pool.sample(question["question_id"])
         assert sample is not None
@@ -208,7 +215,7 @@ def _choose(pool: _Pool, found: Clusters, settings: ExemplarSettings, method: st
                 "cluster": pick.cluster,
                 "cluster_size": len(members[pick.cluster]),
                 "rank": pick.rank,
-                "rung": pick.rung,
+                "relaxation_level": pick.relaxation_level,
                 "distance": float(found.distances[pick.row]),
                 "question_id": question["question_id"],
                 "question": question["question"],

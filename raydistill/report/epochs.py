@@ -1,6 +1,6 @@
 """Which epoch counts: a trial's accuracy on the split `test` with its epoch chosen in three ways.
 
-A run keeps and reports the weights of one epoch (setting students.select). What the others would have given is known
+A run keeps and reports the weights of one epoch (setting students.checkpoint_selection). What the others would have given is known
 where the student was judged after every epoch. Best on test is what Ho et al. 2023 report: the highest of all epochs'
 accuracies on the very questions that it is reported on.
 """
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from raydistill.config import UNTRAINED
+from raydistill.method.methods import UNTRAINED
 from raydistill.report import labels
 
 WAYS = tuple(labels.EPOCHS)
@@ -34,7 +34,7 @@ def chosen(students: pa.Table, results: pa.Table) -> list[dict[str, Any]]:
 
     Args:
         students: STUDENTS; failed trials and untrained students are left out.
-        results: RESULTS, whose accuracy is that of the epoch which the trial's `students.select` took.
+        results: RESULTS, whose accuracy is that of the epoch which the trial's `students.checkpoint_selection` took.
     """
     reported = {row["trial"]: row["accuracy"] for row in results.to_pylist() if row["split"] == "test"}
     names = ("task", "student", "method", "degree", "seed")
@@ -61,9 +61,9 @@ def _ways(trial: dict[str, Any], reported: float | None) -> dict[str, Chosen]:
         "validation": max(validated, key=lambda e: e["validation_accuracy"], default=None),
         "best_on_test": max(tested, key=lambda e: e["test_accuracy"], default=None),
     }
-    kept = taken[how.get("select", "last")]
+    kept = taken[how.get("checkpoint_selection", "last")]
     nothing_kept_out = (
-        "" if how.get("validation_share") else "no train questions were kept out (students.validation_share)"
+        "" if how.get("validation_fraction") else "no train questions were kept out (students.validation_fraction)"
     )
 
     def chosen(way: str) -> Chosen:

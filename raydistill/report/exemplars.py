@@ -42,12 +42,12 @@ def exemplars(run: Run) -> Row:
         map_ = plots.clusters(points, chosen, f"Clusters of {labels.task(task)} questions") if points else None
         about = {"n": len(points), "chosen": labels.teacher_method(last) if chosen else ""}
         tasks.append({"name": labels.task(task), "map": map_, "tables": tables, **about})
-    given = bool(rows) and all(row["rung"] == 0 for row in rows)
+    given = bool(rows) and all(row["relaxation_level"] == 0 for row in rows)
     return {"exemplars": tasks, "exemplars_given": given}
 
 
 def _without(points: list[Row], method: str, run: Run) -> list[Row]:
-    """A row for each cluster of `points` (those without an exemplar), with what its questions fail on the last rung."""
+    """A row for each cluster of `points` (those without an exemplar), with what its questions fail on the last relaxation_level."""
     rows = []
     for cluster in sorted({p["cluster"] for p in points}):
         members = sorted((p for p in points if p["cluster"] == cluster), key=lambda p: p["distance"])
@@ -62,7 +62,7 @@ def _without(points: list[Row], method: str, run: Run) -> list[Row]:
             told = "; ".join(text for name, text in failed.items() if name not in WAIVED[-1])
             reasons.append(told or "repeats the question of an exemplar")
         over = [p | {"rank": i, "reason": why} for i, (p, why) in enumerate(zip(members, reasons, strict=False))]
-        rows.append({"cluster": cluster, "cluster_size": len(members), "rung": 1, "question": None})
+        rows.append({"cluster": cluster, "cluster_size": len(members), "relaxation_level": 1, "question": None})
         rows[-1] |= {"passed_over": over, "of": len(members)}
     return rows
 
@@ -72,7 +72,7 @@ def _shown(row: Row, questions: dict[str, Row]) -> Row:
     counted = Counter(p["reason"].split(":")[0] for p in over).most_common()
     listed = [p | {"question": _clipped(questions.get(p["question_id"]))} for p in over[:LISTED]]
     counts = {"reasons": counted, "of": row.get("of", len(over))}
-    return row | counts | {"passed_over": listed, "stand_in": row["rung"] > len(WAIVED)}
+    return row | counts | {"passed_over": listed, "stand_in": row["relaxation_level"] > len(WAIVED)}
 
 
 def _by_id(table: pa.Table, ids: list[str]) -> dict[str, Row]:

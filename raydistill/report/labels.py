@@ -13,12 +13,12 @@ METHODS: dict[str, tuple[str, str]] = {
     "untrained_cot": ("untrained, asked to think step by step (zero-shot-CoT)", "untrained, step by step"),
     "vanilla": ("fine-tuned on answers alone", "answers alone"),
     "fine_tune_cot": ("fine-tuned on zero-shot rationales (Fine-tune-CoT)", "zero-shot rationales"),
-    "clustered": ("fine-tuned on rationales, exemplars unchecked (first change)", "rationales, unchecked"),
+    "few_shot_unfiltered": ("fine-tuned on rationales, exemplars unchecked (first change)", "rationales, unchecked"),
     "new_fine_tune_cot": ("fine-tuned on rationales (New-Fine-tune-CoT)", "rationales"),
 }
 TEACHER_METHODS = {
     "fine_tune_cot": "zero-shot",
-    "clustered": "few-shot, unchecked",
+    "few_shot_unfiltered": "few-shot, unchecked",
     "new_fine_tune_cot": "few-shot",
 }
 # Ways to choose the epoch that counts: (whole name, short name).

@@ -12,11 +12,12 @@ import yaml
 from markupsafe import Markup
 
 from raydistill import __version__
-from raydistill.config import UNTRAINED, Settings
-from raydistill.report import exemplars, labels, opening, sections
+from raydistill.config import Settings
+from raydistill.method.methods import UNTRAINED
+from raydistill.report import exemplars, header, labels, sections
 from raydistill.report.results import Row
 from raydistill.report.run import Run, read
-from raydistill.store import Store
+from raydistill.runtime.store import Store
 
 NAME = "report.html"
 
@@ -35,7 +36,7 @@ def write(store: Store, settings: Settings) -> str:
 def render(run: Run) -> str:
     """The page as text."""
     parts = {
-        **opening.head(run),
+        **header.head(run),
         **sections.students(run),
         **sections.by_epoch(run),
         **sections.cascade(run),

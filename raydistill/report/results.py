@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from scipy.stats import binomtest
 
 from raydistill import tables
-from raydistill.config import UNTRAINED
+from raydistill.method.methods import UNTRAINED
 from raydistill.report import labels
 
 Row = dict[str, Any]
@@ -49,7 +49,7 @@ def summarise(students: pa.Table, predictions: pa.Table, questions: pa.Table) ->
     owed = Counter(zip(*_columns(questions, "task", "split"), strict=True))
     places = list(dict.fromkeys(questions["task"].to_pylist()))
     given: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    wanted = ["trial", "split", "correct", "baseline_correct", "formatted", "complete", "tokens"]
+    wanted = ["trial", "split", "correct", "published_correct", "has_answer_marker", "stopped_at_eos", "tokens"]
     for row in predictions.select(wanted).to_pylist():
         given[row["trial"], row["split"]].append(row)
 
@@ -66,9 +66,9 @@ def summarise(students: pa.Table, predictions: pa.Table, questions: pa.Table) ->
             if got:
                 low, high = wilson(row["correct"], len(got))
                 row |= {"accuracy": row["correct"] / len(got), "ci_low": low, "ci_high": high}
-                row["baseline_accuracy"] = fmean(bool(r["baseline_correct"]) for r in got)
-                row["format_rate"] = fmean(bool(r["formatted"]) for r in got)
-                row["complete_rate"] = fmean(bool(r["complete"]) for r in got)
+                row["published_accuracy"] = fmean(bool(r["published_correct"]) for r in got)
+                row["answer_marker_rate"] = fmean(bool(r["has_answer_marker"]) for r in got)
+                row["eos_rate"] = fmean(bool(r["stopped_at_eos"]) for r in got)
                 row["mean_tokens"] = fmean(r["tokens"] or 0 for r in got)
             rows.append(row)
     rows.sort(key=lambda r: (labels.order(r["task"], places), labels.order(r["split"], labels.SPLITS)))
@@ -92,7 +92,7 @@ def over_seeds(results: pa.Table) -> list[Row]:
         row = dict((done or rows)[0], seeds=len(done), lowest=None, highest=None)
         row["error"] = "; ".join(dict.fromkeys(r["error"] for r in rows if r["error"]))
         if done:
-            figures = ("accuracy", "baseline_accuracy", "format_rate", "complete_rate", "mean_tokens")
+            figures = ("accuracy", "published_accuracy", "answer_marker_rate", "eos_rate", "mean_tokens")
             row |= {name: fmean(r[name] for r in done) for name in figures}
             row["lowest"], row["highest"] = min(r["accuracy"] for r in done), max(r["accuracy"] for r in done)
             row["ci_low"], row["ci_high"] = wilson(row["accuracy"] * row["n"], row["n"])
@@ -185,10 +185,10 @@ def teacher(*samples: pa.Table | None) -> list[Row]:
 
     One row per task, method, degree and split, and one for all splits where there are several: questions, n (samples),
     failed (asked in vain; in no other figure), accuracy with interval, any_correct (share of questions with a right
-    sample), baseline_accuracy, second_call, no_answer and cut (finish_reason length) as shares of n.
+    sample), published_accuracy, second_call, no_answer and cut (finish_reason length) as shares of n.
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
-    wanted = ["task", "method", "degree", "split", "question_id", "prediction", "correct", "baseline_correct"]
+    wanted = ["task", "method", "degree", "split", "question_id", "prediction", "correct", "published_correct"]
     for row in _rows(samples, [*wanted, "answered_by", "finish_reason", "error"]):
         groups.setdefault((row["task"], row["method"], row["degree"], row["split"]), []).append(row)
     for key in list(groups):
@@ -207,7 +207,7 @@ def teacher(*samples: pa.Table | None) -> list[Row]:
         figure |= {"accuracy": accuracy, "ci_low": low, "ci_high": high}
         figure["any_correct"] = len({r["question_id"] for r in done if r["correct"]}) / len(questions) if done else None
         tests = {
-            "baseline_accuracy": lambda r: bool(r["baseline_correct"]),
+            "published_accuracy": lambda r: bool(r["published_correct"]),
             "second_call": lambda r: r["answered_by"] == "second_call",
             "no_answer": lambda r: r["prediction"] is None,
             "cut": lambda r: r["finish_reason"] == "length",
@@ -302,7 +302,7 @@ def disagreements(*judged: pa.Table | None) -> tuple[list[Row], int]:
 
     Samples that were asked for in vain are no answers. In the rows, `prediction` and `correct` are the robust judge's.
     """
-    names = ["task", "question_id", "prediction", "correct", "baseline_prediction", "baseline_correct"]
+    names = ["task", "question_id", "prediction", "correct", "published_prediction", "published_correct"]
     robust = {"prediction": "robust_prediction", "correct": "robust_correct"}
     rows = [
         dict(zip(names, row.values(), strict=True))
@@ -312,7 +312,7 @@ def disagreements(*judged: pa.Table | None) -> tuple[list[Row], int]:
             [_answered(table)], [robust.get(n, n) if "robust_correct" in table.column_names else n for n in names]
         )
     ]
-    return [row for row in rows if bool(row["correct"]) != bool(row["baseline_correct"])], len(rows)
+    return [row for row in rows if bool(row["correct"]) != bool(row["published_correct"])], len(rows)
 
 
 def _answered(table: pa.Table) -> pa.Table:

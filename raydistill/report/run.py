@@ -12,7 +12,7 @@ from raydistill import tables, tasks
 from raydistill.config import Settings
 from raydistill.report import epochs, labels, results, together
 from raydistill.report.results import Row
-from raydistill.store import Store
+from raydistill.runtime.store import Store
 from raydistill.students import cascade
 
 SCHEMAS = {
@@ -123,9 +123,9 @@ def read(store: Store, settings: Settings) -> Run:
     if "cascade" in done and not store.is_current("cascade", cascade.key(store)):
         del done["cascade"]
     foreign = [] if _taught(settings) else ["zero_shot", "ledger"]
-    if not {"clustered", "new_fine_tune_cot"} & {*settings.students.methods}:
+    if not {"few_shot_unfiltered", "new_fine_tune_cot"} & {*settings.students.methods}:
         foreign += ["few_shot", "exemplars", "clusters"]
-    if not settings.curation.ask_teacher:
+    if not settings.curation.llm_judge:
         foreign.append("judgements")
     empty = {name: schema.empty_table() for name, schema in SCHEMAS.items()}
     found = {name: store.read(name) for name in done if name not in foreign}

@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydistill import diversity, tasks
-from raydistill.config import UNTRAINED
+from raydistill import tasks
+from raydistill.curation import diversity
+from raydistill.method.methods import UNTRAINED
 from raydistill.report import epochs, labels, paper, plots, results, together
 from raydistill.report.results import Row
 from raydistill.report.run import Run
@@ -207,7 +208,7 @@ def judges(run: Run) -> Row:
     questions = {r["question_id"]: r for r in _of(run["questions"], differing)}
     for row in differing:
         row |= {name: questions.get(row["question_id"], {}).get(name, "") for name in ("question", "answer")}
-    return {"judges": judged, "differing": differing, "judge": run.settings.teacher.judge}
+    return {"judges": judged, "differing": differing, "judge": run.settings.teacher.extraction}
 
 
 def leakage(run: Run) -> Row:
@@ -225,9 +226,9 @@ def paper_beside(run: Run) -> Row:
     """Per task that the paper has: this run's figures and the published ones, method by method."""
     ours: dict[str, dict[tuple[str, int, str], float]] = {}
     for row in (r for r in run.judged if r["split"] == "test"):
-        ours.setdefault(row["task"], {})[row["method"], row["degree"], row["student"]] = row["baseline_accuracy"]
+        ours.setdefault(row["task"], {})[row["method"], row["degree"], row["student"]] = row["published_accuracy"]
     for row in (r for r in run.asked_overall if r["task"] in ours):
-        ours[row["task"]][row["method"], row["degree"], "teacher"] = row["baseline_accuracy"]
+        ours[row["task"]][row["method"], row["degree"], "teacher"] = row["published_accuracy"]
     found: list[dict[str, Any]] = []
     for task, own in ours.items():
         printed = paper.figures(task)

@@ -14,7 +14,7 @@ from raydistill.config import Settings
 from raydistill.report import epochs, labels, page
 from raydistill.report.results import Row
 from raydistill.report.run import Run, read
-from raydistill.store import Store
+from raydistill.runtime.store import Store
 
 
 def show(store: Store, settings: Settings, console: Console | None = None) -> None:
@@ -138,8 +138,8 @@ def _together(rows: list[Row], run: Run) -> Table:
         alone, teacher, chosen = (
             row["alone"],
             row["teacher"],
-            row["chosen"] or {"accuracy": None, "teacher_share": None},
+            row["chosen"] or {"accuracy": None, "teacher_fraction": None},
         )
-        shares = alone, teacher, chosen["accuracy"], chosen["teacher_share"]
+        shares = alone, teacher, chosen["accuracy"], chosen["teacher_fraction"]
         table.add_row(*map(Text, names), *map(labels.percent, shares))
     return table

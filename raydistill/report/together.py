@@ -25,7 +25,7 @@ def rows(cascade: pa.Table, students: pa.Table) -> list[Row]:
             groups.setdefault((row["trial"], row["confidence"], row["split"]), []).append(row)
     found = []
     for group in groups.values():
-        curve = sorted((r["teacher_share"], r["accuracy"]) for r in group if not r["chosen"])
+        curve = sorted((r["teacher_fraction"], r["accuracy"]) for r in group if not r["chosen"])
         first = {name: group[0][name] for name in ("task", "split", "student", "method", "confidence")}
         ends = {"curve": curve, "alone": curve[0][1], "teacher": curve[-1][1]}
         chosen = next((r for r in group if r["chosen"]), None)
@@ -48,5 +48,5 @@ def line(row: Row) -> dict[str, Any]:
         "degree": row["degree"],
         "dashed": row["confidence"] == "votes",
         "points": [*curve[:-1:every], curve[-1]],
-        "chosen": (chosen["teacher_share"], chosen["accuracy"]) if chosen else None,
+        "chosen": (chosen["teacher_fraction"], chosen["accuracy"]) if chosen else None,
     }

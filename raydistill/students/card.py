@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydistill.config import UNTRAINED, TeacherSettings
-from raydistill.store import Store
+from raydistill.config import TeacherSettings
+from raydistill.method.methods import UNTRAINED
+from raydistill.runtime.store import Store
 from raydistill.students.text import MARK, mark_of, prompt
 
 
@@ -50,12 +51,12 @@ def _card(student: dict[str, Any], questions: pa.Table, predictions: pa.Table, *
     thinks = mark_of(student["method"]) != ""
     answer = f"its reasoning, then `{MARK}` and the answer" if thinks else "the answer alone"
     scores = "\n".join(
-        f"| {split} | {part.num_rows} | {_share(part, 'correct')} | {_share(part, 'baseline_correct')} | "
-        f"{_share(part, 'formatted') if thinks else '–'} | {_share(part, 'complete')} |"
+        f"| {split} | {part.num_rows} | {_share(part, 'correct')} | {_share(part, 'published_correct')} | "
+        f"{_share(part, 'has_answer_marker') if thinks else '–'} | {_share(part, 'stopped_at_eos')} |"
         for split in sorted(set(predictions["split"].to_pylist()))
         for part in [predictions.filter(pc.field("split") == split)]
     )
-    chosen_on_test = json.loads(student["settings"]).get("select") == "best_on_test"
+    chosen_on_test = json.loads(student["settings"]).get("checkpoint_selection") == "best_on_test"
     optimistic = "\nIts epoch was chosen on these questions of the split test, which is optimistic.\n" * chosen_on_test
     name = student["student"]
     if Path(name).expanduser().is_dir():

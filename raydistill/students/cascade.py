@@ -1,6 +1,6 @@
 """The cascade: what the student is sure of it answers itself, the rest goes to the teacher.
 
-The threshold is chosen on questions kept out of training (`students.validation_share`); the curve is drawn on test
+The threshold is chosen on questions kept out of training (`students.validation_fraction`); the curve is drawn on test
 questions. Confidence is the mean probability of the answer's tokens, or the share of votes among sampled answers
 (self-consistency, Wang et al. 2023).
 """
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from raydistill.config import CascadeSettings
-from raydistill.store import Store, fingerprint
+from raydistill.runtime.store import Store, fingerprint
 
 INPUTS = ("questions", "training", "students", "predictions", "zero_shot", "few_shot")
 
@@ -21,7 +21,7 @@ class Point(NamedTuple):
     """What comes of asking the teacher wherever the student's confidence is below `threshold`."""
 
     threshold: float
-    teacher_share: float
+    teacher_fraction: float
     """Share of the questions that go to the teacher, 0 … 1."""
     accuracy: float
     """Of student and teacher together, 0 … 1."""
@@ -58,22 +58,22 @@ def curve(confidence: Sequence[float], student: Sequence[bool], teacher: Sequenc
     return points
 
 
-def choose(points: Sequence[Point], *, teacher_share: float | None = None, accuracy: float | None = None) -> float:
+def choose(points: Sequence[Point], *, teacher_fraction: float | None = None, accuracy: float | None = None) -> float:
     """The threshold for a target: the most accurate point within a share of teacher calls, or the cheapest point that
     reaches an accuracy (the most accurate one where none does). `points` come from validation questions.
 
     Raises:
         ValueError: not exactly one target, or no points.
     """
-    if (teacher_share is None) == (accuracy is None) or not points:
+    if (teacher_fraction is None) == (accuracy is None) or not points:
         raise ValueError("one target, and at least one point to choose from")
-    if teacher_share is not None:
-        within = [p for p in points if p.teacher_share <= teacher_share]
-        return max(within, key=lambda p: (p.accuracy, -p.teacher_share)).threshold
+    if teacher_fraction is not None:
+        within = [p for p in points if p.teacher_fraction <= teacher_fraction]
+        return max(within, key=lambda p: (p.accuracy, -p.teacher_fraction)).threshold
     reached = [p for p in points if p.accuracy >= (accuracy or 0)]
     if reached:
-        return min(reached, key=lambda p: p.teacher_share).threshold
-    return max(points, key=lambda p: (p.accuracy, -p.teacher_share)).threshold
+        return min(reached, key=lambda p: p.teacher_fraction).threshold
+    return max(points, key=lambda p: (p.accuracy, -p.teacher_fraction)).threshold
 
 
 def at(threshold: float, confidence: Sequence[float], student: Sequence[bool], teacher: Sequence[bool]) -> Point:
@@ -92,4 +92,4 @@ def goal(settings: CascadeSettings) -> str:
     """What the threshold is chosen for, in words."""
     if settings.accuracy is not None:
         return f"as few teacher calls as reach {100 * settings.accuracy:g} %"
-    return f"the most right answers with at most {100 * settings.teacher_share:g} % of the questions to the teacher"
+    return f"the most right answers with at most {100 * settings.teacher_fraction:g} % of the questions to the teacher"

@@ -16,21 +16,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydistill.config import UNTRAINED, Settings, StudentSettings
-from raydistill.errors import SettingsError, UserError
-from raydistill.progress import Progress, Stage
-from raydistill.store import Store, content_hash, fingerprint, identity
+from raydistill.config import Affects, Settings, StudentSettings
+from raydistill.method.methods import UNTRAINED
+from raydistill.runtime.errors import SettingsError, UserError
+from raydistill.runtime.progress import Progress, Stage
+from raydistill.runtime.store import Store, content_hash, fingerprint, identity
 from raydistill.students import schedule
 from raydistill.students.models import check, locate
 from raydistill.students.trial import STOP, Trial
 from raydistill.tables import STUDENTS
-
-# Settings that say which trials there are, where they run or how they are judged, but not what one learns.
-_NOT_LEARNED = {
-    *("models", "methods", "degrees", "seeds", "untrained", "untrained_cot", "concurrent_trials"),
-    *("cpus_per_worker", "gpus_per_worker", "restarts", "workers", "sharding", "checkpoint_after_s", "trackers"),
-    *("push_to_hub", "max_new_tokens", "answer_tokens", "generation_batch"),
-}
 
 
 def train(questions: pa.Table, training: pa.Table, settings: Settings, store: Store, progress: Progress) -> pa.Table:
@@ -45,7 +39,7 @@ def train(questions: pa.Table, training: pa.Table, settings: Settings, store: St
     with progress.stage("students", total=len(trials), unit="trials") as stage:
         stage.update(len(trials) - len(unfinished))
         if unfinished:
-            in_process = settings.local or settings.students.workers == 0
+            in_process = settings.local or settings.students.num_workers == 0
             if in_process:
                 schedule.here(unfinished, store, stage)
             else:
@@ -71,17 +65,17 @@ def plan(
         SettingsError: a tracker is not installed.
     """
     students = settings.students
-    for tracker in students.trackers:
+    for tracker in students.report_to:
         # TensorBoard's files are written by tensorboardX, which comes with Ray Tune.
         if tracker != "tensorboard" and importlib.util.find_spec(tracker) is None:
-            raise SettingsError(f"students.trackers {tracker}: {tracker} is not installed.", f"pip install {tracker}")
+            raise SettingsError(f"students.report_to {tracker}: {tracker} is not installed.", f"pip install {tracker}")
     trials: list[Trial] = []
     rows: list[dict[str, Any]] = []
     for name in students.models:
         location, error = _open_up(name)
         for task in sorted(set(questions["task"].to_pylist())):
             for method in UNTRAINED:
-                if getattr(students, method):
+                if getattr(students, f"evaluate_{method}"):
                     base = fingerprint(method, identity(name), task)[:16]
                     rows.append(_empty_row(base, task, method, 0, name, 0) | {"checkpoint": location, "error": error})
             for method in students.methods:
@@ -135,15 +129,19 @@ def _trial(
     # Of all train questions, not of those that the teacher got right: else methods are judged on other, easier ones.
     ids = sorted(of_task.filter(pc.field("split") == "train")["question_id"].to_pylist())
     Random(f"validation/{seed}").shuffle(ids)
-    count = max(1, round(students.validation_share * len(ids))) if students.validation_share and len(ids) > 1 else 0
+    count = (
+        max(1, round(students.validation_fraction * len(ids))) if students.validation_fraction and len(ids) > 1 else 0
+    )
     withheld = pa.array(sorted(ids[:count]), pa.string())
     held_out = pc.is_in(texts["question_id"], withheld)
     test = of_task.filter(pc.field("split") == "test") if students.evaluate_every_epoch else of_task.slice(0, 0)
-    learned = students.model_dump(mode="json", exclude=_NOT_LEARNED)
-    if students.select != "last":  # then answers decide which epoch's weights are kept, and these decide the answers
-        learned |= {name: getattr(students, name) for name in ("max_new_tokens", "answer_tokens")}
+    learned = students.affecting(Affects.RESULT)
+    if (
+        students.checkpoint_selection != "last"
+    ):  # then answers decide which epoch's weights are kept, and these decide the answers
+        learned |= students.affecting(Affects.PREDICTIONS)
     key = fingerprint(
-        [identity(name), task, method, degree, seed, learned, max(1, students.workers)],
+        [identity(name), task, method, degree, seed, learned | {"num_workers": max(1, students.num_workers)}],
         [content_hash(texts), content_hash(test), withheld.to_pylist()],
     )
     return Trial(
@@ -164,7 +162,7 @@ def _trial(
 
 
 def _canonical(texts: pa.Table, questions: pa.Table) -> pa.Table:
-    from raydistill import answers
+    from raydistill.method import answers
 
     kinds = dict(zip(questions["question_id"].to_pylist(), questions["answer_type"].to_pylist(), strict=True))
     pairs = zip(texts["answer"].to_pylist(), texts["question_id"].to_pylist(), strict=True)
@@ -203,7 +201,7 @@ def _row(trial: Trial, store: Store) -> dict[str, Any]:
     """The STUDENTS row of a trial from the files that it wrote."""
     row = _empty_row(trial.trial, trial.task, trial.method, trial.degree, trial.student, trial.seed)
     row["train_rows"] = trial.rows.num_rows
-    row["settings"] = json.dumps(trial.settings.model_dump(mode="json", exclude=_NOT_LEARNED), sort_keys=True)
+    row["settings"] = json.dumps(trial.settings.affecting(Affects.RESULT), sort_keys=True)
     text = store.read_text(f"{trial.folder}/metrics.json")
     if text is None:
         error = store.read_text(f"{trial.folder}/error.txt")

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from raydistill.progress import Progress
-from raydistill.store import Store, fingerprint
+from raydistill.runtime.progress import Progress
+from raydistill.runtime.store import Store, fingerprint
 
 LONGEST = 96  # characters of a repository's name
 

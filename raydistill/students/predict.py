@@ -15,16 +15,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from raydistill.config import Settings, StudentSettings
-from raydistill.progress import Progress
-from raydistill.store import Store, content_hash, fingerprint
-from raydistill.students import card, judge
+from raydistill.config import Affects, Settings, StudentSettings
+from raydistill.runtime.progress import Progress
+from raydistill.runtime.store import Store, content_hash, fingerprint
+from raydistill.students import card, evaluate
 from raydistill.students.models import Student, StudentError, open_student, use_bf16
 from raydistill.students.schedule import resources
 from raydistill.tables import PREDICTIONS, QUESTIONS
 
 TEST_SPLITS = ["test", "test_unseen"]
-_JUDGED_BY = ("max_new_tokens", "answer_tokens", "max_input_tokens", "precision")
 LARGEST_BLOCK = 1024  # questions; a block is what is lost when an actor dies
 
 GREEDY = -1  # sample number of a greedy answer
@@ -74,7 +73,7 @@ def answers(
     A sample other than GREEDY is drawn at `cascade.temperature`, with its number as the seed. A student that cannot be
     opened answers nothing.
     """
-    if settings.local or settings.students.workers == 0:
+    if settings.local or settings.students.num_workers == 0:
         student = _Answering(settings.students, torch.cuda.is_available(), settings.cascade.temperature)
         yield from (part for block in _blocks(work, LARGEST_BLOCK, samples) if (part := student(block)).num_rows)
         return
@@ -82,9 +81,9 @@ def answers(
 
     one = settings.students.model_copy(update={"workers": 1})
     needs = resources(settings.model_copy(update={"students": one}))
-    actors = min(needs.at_once, settings.students.concurrent_trials * settings.students.workers)
+    actors = min(needs.at_once, settings.students.max_concurrent_trials * settings.students.num_workers)
     rows = sum(table.num_rows for _, table in work)
-    largest = min(LARGEST_BLOCK, max(settings.students.generation_batch, math.ceil(rows / (2 * actors))))
+    largest = min(LARGEST_BLOCK, max(settings.students.generation_batch_size, math.ceil(rows / (2 * actors))))
     blocks = _blocks(work, largest, samples)
     answered = ray.data.from_arrow(blocks).map_batches(
         _Answering,
@@ -136,7 +135,7 @@ class _Answering:
                 student.model.to("cuda")
             self.loaded = (checkpoint, student)
         sample = block["sample"][0].as_py()
-        answered = judge.ask(
+        answered = evaluate.ask(
             self.loaded[1],
             block.select(QUESTIONS.names),
             method,
@@ -151,8 +150,7 @@ class _Answering:
 
 
 def _key(questions: pa.Table, settings: StudentSettings, checkpoint: str) -> str:
-    how = {name: getattr(settings, name) for name in _JUDGED_BY}
-    return fingerprint("predictions", content_hash(questions), how, checkpoint)
+    return fingerprint("predictions", content_hash(questions), settings.affecting(Affects.PREDICTIONS), checkpoint)
 
 
 def _read(store: Store, trial: str, key: str) -> pa.Table | None:

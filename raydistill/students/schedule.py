@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from raydistill.config import Settings, StudentSettings
-from raydistill.errors import SettingsError
-from raydistill.progress import Stage
-from raydistill.store import Store
+from raydistill.runtime.errors import SettingsError
+from raydistill.runtime.progress import Stage
+from raydistill.runtime.store import Store
 from raydistill.students.trial import Trial
 
 PLACE = "ray/place"  # in a trial's folder: the id of the placement group that its workers have
@@ -27,7 +27,7 @@ def here(trials: list[Trial], store: Store, stage: Stage) -> None:
     import torch
     from ray.train.torch import TorchTrainer
 
-    from raydistill import cluster
+    from raydistill.runtime import cluster
 
     cluster.quiet()
     for trial in trials:
@@ -65,7 +65,7 @@ def on_ray(
         tune.with_resources(trainable, DRIVER),
         param_space=space,
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=min(needs.at_once, settings.students.concurrent_trials), **how
+            max_concurrent_trials=min(needs.at_once, settings.students.max_concurrent_trials), **how
         ),
         run_config=tune.RunConfig(
             name=".tune",
@@ -89,13 +89,13 @@ def on_ray(
 
 
 def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], needs: Needs, own: bool) -> None:
-    """One Tune trial: a TorchTrainer of `students.workers` workers; its failure becomes the trial's `error.txt`."""
+    """One Tune trial: a TorchTrainer of `students.num_workers` workers; its failure becomes the trial's `error.txt`."""
     import ray.train
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.config import FailureConfig  # what ray.train.FailureConfig is at run time
     from ray.tune.integration.ray_train import TuneReportCallback
 
-    from raydistill import cluster
+    from raydistill.runtime import cluster
 
     trial = make(config)
     students: StudentSettings = trial.settings
@@ -105,7 +105,7 @@ def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], need
         _learn,
         train_loop_config={"trial": trial, "gpu": needs.gpus > 0},
         scaling_config=ray.train.ScalingConfig(
-            num_workers=students.workers, use_gpu=needs.gpus > 0, resources_per_worker=per_worker
+            num_workers=students.num_workers, use_gpu=needs.gpus > 0, resources_per_worker=per_worker
         ),
         run_config=ray.train.RunConfig(  # type: ignore[call-arg]
             name="ray",  # the same name goes on from the last epoch
@@ -113,7 +113,7 @@ def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], need
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
             # Elsewhere than on one's own machine, nodes may still have to be started: wait for them.
-            failure_config=FailureConfig(max_failures=students.restarts, controller_failure_limit=3 if own else -1),
+            failure_config=FailureConfig(max_failures=students.max_failures, controller_failure_limit=3 if own else -1),
             worker_runtime_env={"env_vars": {} if needs.gpus else cluster.allocator()},
         ),
     )
@@ -184,23 +184,23 @@ def resources(settings: Settings) -> Needs:
     total = ray.cluster_resources()
     nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
     largest = max(n.get("CPU", 0) for n in nodes)
-    wanted = max(1, students.workers * students.concurrent_trials)
+    wanted = max(1, students.num_workers * students.max_concurrent_trials)
     cpus = students.cpus_per_worker or max(1.0, min(largest, total.get("CPU", 0) // wanted))
     gpus = students.gpus_per_worker if students.gpus_per_worker is not None else float(total.get("GPU", 0) >= 1)
     fits = []
     for name, amount in (("CPU", cpus), ("GPU", gpus)):
         if not amount:
             continue
-        fits.append(sum(int(n.get(name, 0) / amount + 1e-6) for n in nodes) // students.workers)
+        fits.append(sum(int(n.get(name, 0) / amount + 1e-6) for n in nodes) // students.num_workers)
         if not fits[-1] and _own_machine(settings):
             setting = f"students.{name.lower()}s_per_worker"
             raise SettingsError(
-                f"A trial needs students.workers {students.workers} × {setting} {amount:g}, "
+                f"A trial needs students.num_workers {students.num_workers} × {setting} {amount:g}, "
                 f"but Ray has {total.get(name, 0):g} {name}s here.",
-                f"Lower students.workers or {setting}, or connect to a cluster with ray.address.",
+                f"Lower students.num_workers or {setting}, or connect to a cluster with ray.address.",
             )
     # A cluster may grow: what does not fit yet is asked for, and the autoscaler answers.
-    return Needs(cpus, gpus, max(1, min(fits)) if _own_machine(settings) else students.concurrent_trials)
+    return Needs(cpus, gpus, max(1, min(fits)) if _own_machine(settings) else students.max_concurrent_trials)
 
 
 def _own_machine(settings: Settings) -> bool:

@@ -16,10 +16,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from raydistill.config import UNTRAINED, SearchSettings, Settings
-from raydistill.errors import SettingsError
-from raydistill.progress import Progress, Stage
-from raydistill.store import Store, fingerprint
+from raydistill.config import SearchSettings, Settings
+from raydistill.method.methods import UNTRAINED
+from raydistill.runtime.errors import SettingsError
+from raydistill.runtime.progress import Progress, Stage
+from raydistill.runtime.store import Store, fingerprint
 from raydistill.students import grid, schedule
 from raydistill.students.trial import Trial
 
@@ -38,10 +39,10 @@ def search(
         SettingsError: no validation part.
     """
     students = settings.students
-    if not students.validation_share or students.select != "validation":
+    if not students.validation_fraction or students.checkpoint_selection != "validation":
         raise SettingsError(
             "A search needs validation questions to choose by.",
-            "Set students.validation_share (0.2, say) and students.select to validation.",
+            "Set students.validation_fraction (0.2, say) and students.checkpoint_selection to validation.",
         )
     first = settings.model_copy(update={"students": students.model_copy(update={"seeds": students.seeds[:1]})})
     bases, failed = grid.plan(questions, training, first, store)
@@ -58,14 +59,14 @@ def search(
 
 def points(search: SearchSettings) -> list[dict[str, Any]]:
     """The points that grid and random try, in their order; of optuna, how many there will be."""
-    rates, batches = search.learning_rates, search.batch_sizes
+    rates, batches = search.learning_rates, search.per_device_train_batch_sizes
     if search.algorithm == "grid":
         return [{"learning_rate": r, "batch_size": b} for r, b in itertools.product(rates, batches)]
     random = Random(0)
     low, high = math.log(min(rates)), math.log(max(rates))
     return [
         {"learning_rate": float(f"{math.exp(random.uniform(low, high)):.3g}"), "batch_size": random.choice(batches)}
-        for _ in range(search.trials)
+        for _ in range(search.num_samples)
     ]
 
 
@@ -85,7 +86,7 @@ def _search(base: Trial, settings: Settings, store: Store, stage: Stage) -> list
         todo = [p for p in wanted if _outcome(vary(base, p), store) is None]
     grid.forget_failures([vary(base, p) for p in todo], store)
     stage.update(len(wanted) - len(todo))
-    if todo and (settings.local or settings.students.workers == 0):
+    if todo and (settings.local or settings.students.num_workers == 0):
         if how.algorithm == "optuna":
             raise SettingsError("search.algorithm optuna needs Ray.", "Leave --local out, or take grid or random.")
         schedule.here([vary(base, p) for p in todo], store, stage)
@@ -109,12 +110,12 @@ def _tune(
     how = settings.search
     options: dict[str, Any] = {"metric": METRIC, "mode": "max"}
     if how.early_stopping:
-        from raydistill.students.halving import Halving
+        from raydistill.students.early_stopping import Halving
 
         options["scheduler"] = Halving(
             store.path,
             time_attr="epoch",
-            max_t=settings.students.epochs,
+            max_t=settings.students.num_train_epochs,
             grace_period=1,
             reduction_factor=3,
             stop_last_trials=False,
@@ -173,7 +174,7 @@ def _optuna(base: Trial, known: list[dict[str, Any]], how: SearchSettings, store
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = {
         "learning_rate": tune.loguniform(min(how.learning_rates), max(how.learning_rates)),
-        "batch_size": tune.choice(how.batch_sizes),
+        "batch_size": tune.choice(how.per_device_train_batch_sizes),
     }
     rewards = [(p, _row(vary(base, p), p, store)[METRIC]) for p in known]
     scored = [(p, r) for p, r in rewards if r is not None]

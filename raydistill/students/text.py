@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from raydistill.config import UNTRAINED
+from raydistill.method.methods import UNTRAINED
 
 MARK = "-->"
 IGNORED = -100  # label of positions without loss

@@ -22,10 +22,10 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from raydistill.config import StudentSettings
-from raydistill.store import Store
+from raydistill.runtime.folders import publish
+from raydistill.runtime.store import Store
 from raydistill.students import sharding, text
-from raydistill.students.epochs import Epochs, diverged, save, saved_in, tell_ray
-from raydistill.students.folders import publish
+from raydistill.students.callbacks import Epochs, diverged, save, saved_in, tell_ray
 from raydistill.students.models import Student, StudentError, accepts, open_student, use_bf16, with_lora
 from raydistill.students.trial import Trial
 
@@ -55,11 +55,11 @@ def _fit(
     if gpu:
         torch.set_float32_matmul_precision("high")  # TF32, as in Ho et al. 2023
     settings = trial.settings
-    judged_on = {"validation": trial.validation, "best_on_test": trial.test}.get(settings.select)
+    judged_on = {"validation": trial.validation, "best_on_test": trial.test}.get(settings.checkpoint_selection)
     if judged_on is not None and not judged_on.num_rows:
         raise StudentError(
-            f"students.select {settings.select} has no questions of {trial.task} to choose the epoch by.",
-            "Raise students.validation_share, give the task more questions, or choose students.select last.",
+            f"students.checkpoint_selection {settings.checkpoint_selection} has no questions of {trial.task} to choose the epoch by.",
+            "Raise students.validation_fraction, give the task more questions, or choose students.checkpoint_selection last.",
         )
     torch.manual_seed(trial.seed)
     fresh = partial(_opened, trial)
@@ -87,7 +87,7 @@ def _fit(
         last = sharding.gathered(student, fresh)
         if last is not None and trainer.is_world_process_zero():
             best = work / "best"
-            if settings.select == "last" or not best.is_dir():
+            if settings.checkpoint_selection == "last" or not best.is_dir():
                 if not all(bool(p.isfinite().all()) for p in last.model.parameters()):
                     raise diverged(trial, "The weights are no numbers after the last step")
                 save(last, best, saved_in(settings, trainer.args.bf16))
@@ -161,20 +161,22 @@ def make_trainer(
     model.config.use_cache = False
     steps = settings.max_steps or -1
     schedule = (
-        "constant_with_warmup" if settings.schedule == "constant" and settings.warmup_share else settings.schedule
+        "constant_with_warmup"
+        if settings.lr_scheduler_type == "constant" and settings.warmup_steps
+        else settings.lr_scheduler_type
     )
     arguments = TrainingArguments(
         output_dir=output_dir,
-        num_train_epochs=settings.epochs,
+        num_train_epochs=settings.num_train_epochs,
         max_steps=steps,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=schedule,
-        warmup_steps=settings.warmup_share,
+        warmup_steps=settings.warmup_steps,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.accumulate,
+        per_device_train_batch_size=settings.per_device_train_batch_size,
+        per_device_eval_batch_size=settings.per_device_train_batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
         bf16=use_bf16(settings.precision, gpu),
         optim="adamw_torch_fused",
         seed=seed,
@@ -187,7 +189,7 @@ def make_trainer(
         prediction_loss_only=True,
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,
-        report_to=list(settings.trackers),
+        report_to=list(settings.report_to),
         run_name=run_name,
         label_names=["labels"],
         disable_tqdm=True,
@@ -195,7 +197,7 @@ def make_trainer(
     )
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    group = settings.batch_size * settings.accumulate * arguments.world_size
+    group = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * arguments.world_size
     collate = partial(text.collate, pad=student.tokenizer.pad_token_id, seq2seq=student.seq2seq, start=student.start)
 
     class BucketTrainer(Trainer):

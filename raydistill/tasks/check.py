@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from raydistill.errors import QuestionsError
+from raydistill.runtime.errors import QuestionsError
 from raydistill.tasks import published, splits
 from raydistill.tasks.items import Item
 

@@ -13,7 +13,7 @@ from importlib import resources
 from itertools import cycle, islice
 from typing import NamedTuple
 
-from raydistill.errors import QuestionsError
+from raydistill.runtime.errors import QuestionsError
 from raydistill.tasks.items import Item, letter, with_choices
 
 PLAYERS = ("Alice", "Bob", "Claire", "Dave", "Eve", "Fred", "Gertrude")

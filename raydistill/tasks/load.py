@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from raydistill.config import AnswerType, QuestionSettings
-from raydistill.errors import QuestionsError
+from raydistill.config import QuestionSettings
+from raydistill.method.answer_types import AnswerType
+from raydistill.runtime.errors import QuestionsError
 from raydistill.tables import QUESTIONS
-from raydistill.tasks import fetch, generated, own, published, splits
+from raydistill.tasks import download, generated, published, question_file, splits
 from raydistill.tasks.items import Item
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def _items(task: str, settings: QuestionSettings, seed: int, fell_back: list[str
         return generated.generate(task, size, count, seed)
     try:
         return published.items(task)
-    except fetch.Unavailable as error:
+    except download.Unavailable as error:
         if settings.source == "published" or not can_generate:
             raise
         log.warning("%s: the published file cannot be had, the questions are generated. %s", task, error.message)
@@ -89,8 +90,8 @@ def _items(task: str, settings: QuestionSettings, seed: int, fell_back: list[str
 def _own(settings: QuestionSettings, seed: int) -> pa.Table:
     assert settings.file is not None
     assert settings.answer_type is not None
-    rows = own.read(settings.file, settings.answer_type, settings.columns)
-    split = [row.split for row in rows if row.split] or splits.random_split(len(rows), settings.test_share, seed)
+    rows = question_file.read(settings.file, settings.answer_type, settings.columns)
+    split = [row.split for row in rows if row.split] or splits.random_split(len(rows), settings.test_fraction, seed)
     if "train" not in split:
         raise QuestionsError(f"{settings.file} has no train questions.", "Mark some rows train, or give more rows.")
     items, source = [row.item for row in rows], [row.number for row in rows]

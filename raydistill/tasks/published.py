@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from raydistill.config import AnswerType
-from raydistill.tasks import fetch
+from raydistill.method.answer_types import AnswerType
+from raydistill.tasks import download
 from raydistill.tasks.items import Item, letter, with_choices
 
 _ROWS_AT = (
@@ -46,7 +46,7 @@ def items(task: str) -> list[Item]:
         QuestionsError: the file cannot be had or is not the published one.
     """
     benchmark = BENCHMARKS[task]
-    path = fetch.published(benchmark.file, f"{_ROWS_AT}/{benchmark.file}", benchmark.sha256)
+    path = download.published(benchmark.file, f"{_ROWS_AT}/{benchmark.file}", benchmark.sha256)
     return benchmark.read(json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -57,13 +57,13 @@ def split_file(task: str, kind: str) -> dict[str, list[int]]:
         QuestionsError: the file cannot be had or is not the published one.
     """
     name = f"{task}__{kind}.json"
-    path = fetch.published(f"splits/{name}", f"{_SPLITS_AT}/{name}", SPLIT_FILES[name])
+    path = download.published(f"splits/{name}", f"{_SPLITS_AT}/{name}", SPLIT_FILES[name])
     lists: dict[str, list[int]] = json.loads(path.read_text(encoding="utf-8"))
     return lists
 
 
 def template_split(task: str) -> list[str]:
-    """train or test for each row, no question template on both sides."""
+    """Train or test for each row, no question template on both sides."""
     rows = {row: split for split, listed in split_file(task, "template").items() for row in listed}
     return [rows[row] for row in range(BENCHMARKS[task].rows)]
 

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from raydistill.errors import QuestionsError
+from raydistill.runtime.errors import QuestionsError
 from raydistill.tasks.items import Item
 
 
-def random_split(n: int, test_share: float = 0.3, seed: int = 0) -> list[str]:
+def random_split(n: int, test_fraction: float = 0.3, seed: int = 0) -> list[str]:
     """`n` times train or test; seed 0 and share 0.3 give the published split of each benchmark (Ho et al. 2023)."""
     order = np.random.RandomState(seed).permutation(n)
     splits = np.full(n, "test", dtype=object)
-    splits[order[: round((1 - test_share) * n)]] = "train"
+    splits[order[: round((1 - test_fraction) * n)]] = "train"
     return splits.tolist()
 
 

@@ -19,18 +19,20 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from raydistill.config import TeacherSettings
-from raydistill.errors import BudgetReached, TeacherError, budget_reached
-from raydistill.progress import Stage
-from raydistill.teacher import journal, pricing, retries
+from raydistill.runtime.errors import BudgetReached, TeacherError, budget_reached
+from raydistill.runtime.progress import Stage
+from raydistill.teacher import journal
 from raydistill.teacher import ledger as ledgers
+from raydistill.teacher.api import errors
+from raydistill.teacher.api.client import PATHS, Client, parse
+from raydistill.teacher.api.errors import CallError
+from raydistill.teacher.api.request import NEWER_LIMIT, Request
 from raydistill.teacher.caller import About, Sample
-from raydistill.teacher.client import PATHS, Client, parse
+from raydistill.teacher.dialogue import dialogue
 from raydistill.teacher.endpoint import Endpoint
-from raydistill.teacher.entries import record
-from raydistill.teacher.governor import Limits
-from raydistill.teacher.reasoning import dialogue
-from raydistill.teacher.request import NEWER_LIMIT, Request
-from raydistill.teacher.retries import CallError
+from raydistill.teacher.journal.records import record
+from raydistill.teacher.limits import pricing
+from raydistill.teacher.limits.governor import Limits
 
 MAX_REQUESTS, MAX_BYTES = 50_000, 190_000_000  # of one file; OpenAI takes 50,000 and 200 MB
 LONGEST_POLL_S = 60.0
@@ -131,7 +133,7 @@ class _Batches:
         self.spent_usd, self.spent_tokens = 0.0, 0
 
     async def run(self, asks: pa.Table) -> list[dict[str, Any]]:
-        self.client = Client(self.endpoint.base_url, self.endpoint.key.get_secret_value(), self.settings.timeout_s)
+        self.client = Client(self.endpoint.base_url, self.endpoint.key.get_secret_value(), self.settings.timeout)
         self.writer = journal.Writer(self.folder)
         try:
             while True:
@@ -174,7 +176,8 @@ class _Batches:
 
     def _affordable(self, wanted: list[Wanted], running: list[dict[str, Any]]) -> tuple[list[Wanted], BudgetReached]:
         """As many requests as the rest of the budget surely covers beside the batches that run, and what to say where
-        that is none."""
+        that is none.
+        """
         under_way = [note.get("most", (0.0, 0)) for note in running]
         usd = self.spent_usd + sum(most[0] for most in under_way)
         tokens, message = self.spent_tokens + sum(most[1] for most in under_way), ""
@@ -201,7 +204,7 @@ class _Batches:
         content = b"".join(w.line for w in part)
         api = self.client.openai
         file = await self._patient(lambda: api.files.create(file=("requests.jsonl", content), purpose="batch"))
-        path: Any = "/v1" + PATHS[self.settings.endpoint]
+        path: Any = "/v1" + PATHS[self.settings.dialect]
         meta = {"raydistill": nonce}
         made = await self._patient(
             lambda: api.batches.create(input_file_id=file.id, endpoint=path, completion_window="24h", metadata=meta),
@@ -265,7 +268,8 @@ class _Batches:
 
     async def _known(self, note: dict[str, Any], file: str, wanted: dict[str, Wanted]) -> dict[str, Wanted]:
         """What each line of a batch asked. Lines that nobody wants any more (the questions have changed since) are read
-        back from the file that was sent: their answers are paid for, and go into the journal too."""
+        back from the file that was sent: their answers are paid for, and go into the journal too.
+        """
         ids: dict[str, list[int]] = note["custom_ids"]
         known = {key: wanted[key] for key in ids if key in wanted}
         if len(known) < len(ids):
@@ -275,7 +279,7 @@ class _Batches:
                 limit = NEWER_LIMIT if NEWER_LIMIT in body else "max_tokens"
                 request = Request(
                     self.endpoint.identity,
-                    self.settings.endpoint,
+                    self.settings.dialect,
                     body["model"],
                     body["prompt"] if "prompt" in body else body["messages"][0]["content"],
                     body[limit],
@@ -343,14 +347,14 @@ class _Batches:
             try:
                 return await call()
             except Exception as error:
-                found = retries.classify(error)
+                found = errors.classify(error)
                 message = found.message.replace(self.endpoint.key.get_secret_value(), "***")
                 if not found.worth_another or attempt >= self.settings.max_attempts:
                     raise TeacherError(
                         f"The Batch API of {self.endpoint.base_url} refuses: {message}",
                         "Does the endpoint have one? Otherwise use --teacher.transport online.",
                     ) from None
-                await asyncio.sleep(retries.wait(attempt, self.settings.backoff_s, found))
+                await asyncio.sleep(errors.wait(attempt, self.settings.backoff_s, found))
                 if nonce and (made := await self._by_nonce(nonce)):  # it was made, only the answer was lost
                     again: Any = await self.client.openai.batches.retrieve(made)
                     return again
@@ -384,5 +388,5 @@ def _line_error(said: dict[str, Any], n: int) -> CallError:
     response, error = said.get("response") or {}, said.get("error") or {}
     if response.get("status_code"):
         body = response.get("body") or {}
-        return retries.of_answer(response["status_code"], body.get("error"), json.dumps(body)[:300], None, n)
+        return errors.of_answer(response["status_code"], body.get("error"), json.dumps(body)[:300], None, n)
     return CallError("transient", f"{error.get('code') or 'no answer'}: {error.get('message') or ''}".rstrip(": "))

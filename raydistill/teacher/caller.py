@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from raydistill.config import TeacherSettings
-from raydistill.teacher import journal, retries
-from raydistill.teacher.client import Client, Reply
-from raydistill.teacher.entries import Answer, record, sample_of
-from raydistill.teacher.governor import Permits, Stopped
+from raydistill.teacher import journal
+from raydistill.teacher.api import errors
+from raydistill.teacher.api.client import Client, Reply
+from raydistill.teacher.api.errors import CallError
+from raydistill.teacher.api.request import Request
 from raydistill.teacher.journal import JournalError
-from raydistill.teacher.pricing import Price
-from raydistill.teacher.request import Request
-from raydistill.teacher.retries import CallError
+from raydistill.teacher.journal.records import Answer, record, sample_of
+from raydistill.teacher.limits.governor import Permits, Stopped
+from raydistill.teacher.limits.pricing import Price
 
 HOPELESS_IN_A_ROW = 10  # 403 and 404 may be about one prompt; so many without one success are about all
 
@@ -166,7 +167,7 @@ class Caller:
             if attempt >= self.settings.max_attempts:
                 raise failed
             self.permits.count(retried=1)
-            await asyncio.sleep(retries.wait(attempt, self.settings.backoff_s, failed))
+            await asyncio.sleep(errors.wait(attempt, self.settings.backoff_s, failed))
 
     def _learn(self, request: Request, reply: Reply) -> None:
         self._hopeless = 0
@@ -183,7 +184,8 @@ class Caller:
 
     def _despair(self, request: Request, error: CallError) -> None:
         """A wrong key will meet every call, and so will a parameter that the model refuses: stop before thousands of
-        rows have failed."""
+        rows have failed.
+        """
         if what := request.sent(error.parameter):
             self.permits.give_up("refused", what)
         if error.hopeless:

@@ -15,17 +15,16 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from raydistill.config import TeacherSettings
-from raydistill.errors import TeacherError
-from raydistill.teacher import pricing
-from raydistill.teacher.client import Client
-from raydistill.teacher.request import NEWER_LIMIT, Request, temperature_name
-from raydistill.teacher.retries import CallError
+from raydistill.config import Affects, TeacherSettings
+from raydistill.runtime.errors import TeacherError
+from raydistill.teacher.api.client import Client
+from raydistill.teacher.api.errors import CallError
+from raydistill.teacher.api.request import NEWER_LIMIT, Request, temperature_name
+from raydistill.teacher.limits import pricing
 
 PREFLIGHT_S = 15.0
 PROBE_TOKENS = 16
 STARVED = "output limit was reached"  # all tokens went into thinking
-_LIMITS_ONLY = {"latency_s", "requests_per_minute", "tokens_per_minute", "fault_share"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Endpoint:
         if what == NEWER_LIMIT or what in self.refuses:
             raise TeacherError(
                 f"{self.label} takes neither max_tokens nor {NEWER_LIMIT}: no limit could be set to what a call costs.",
-                "Use another model or endpoint (--teacher.model, --teacher.endpoint).",
+                "Use another model or endpoint (--teacher.model, --teacher.dialect).",
             )
         self.refuses.add(what)
 
@@ -81,9 +80,9 @@ def open_endpoint(settings: TeacherSettings) -> Iterator[Endpoint]:
     """
     pricing.find(settings)
     if settings.kind == "simulated":
-        from raydistill.teacher import simulated
+        from raydistill import simulated
 
-        shown = settings.simulated.model_dump(mode="json", exclude=_LIMITS_ONLY)
+        shown = settings.simulated.affecting(Affects.RESULT)
         identity = f"simulated:{_digest(json.dumps(shown, sort_keys=True).encode())}"
         with simulated.serve(settings.simulated) as server:
             label = "simulated teacher (a program, no model)"
@@ -91,11 +90,11 @@ def open_endpoint(settings: TeacherSettings) -> Iterator[Endpoint]:
             seed = settings.simulated.seed if settings.seed is None else settings.seed
             yield Endpoint(server.base_url, server.model, label, identity, SecretStr("simulated"), seed)
     elif settings.kind == "local":
-        from raydistill import weights
-        from raydistill.teacher import local
+        from raydistill.runtime import weights
+        from raydistill.teacher import local_server
 
         gguf = Path(settings.local.gguf).expanduser() if settings.local.gguf else weights.smollm2_gguf()
-        with local.serve(settings.local) as server:
+        with local_server.serve(settings.local) as server:
             label = f"{server.model} (local llama.cpp server)"
             yield Endpoint(
                 server.base_url, server.model, label, f"local:{_file_digest(gguf)}", SecretStr("local"), settings.seed
@@ -141,7 +140,7 @@ def learn(endpoint: Endpoint, refused: str, settings: TeacherSettings) -> None:
 
 
 def _client(endpoint: Endpoint, settings: TeacherSettings) -> Client:
-    return Client(endpoint.base_url, endpoint.key.get_secret_value(), min(PREFLIGHT_S, settings.timeout_s))
+    return Client(endpoint.base_url, endpoint.key.get_secret_value(), min(PREFLIGHT_S, settings.timeout))
 
 
 async def _preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
@@ -173,10 +172,10 @@ async def _preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
 
 async def _probe(endpoint: Endpoint, settings: TeacherSettings, client: Client) -> None:
     """Note what the model refuses of a stage's parameters; CallError where it refuses everything."""
-    for temperature in (0.0, settings.diverse_temperature):
+    for temperature in (0.0, settings.temperature):
         accepted = False
         while not accepted:
-            request = endpoint.request(settings.endpoint, "Hello", PROBE_TOKENS, temperature, ("\nQ:",))
+            request = endpoint.request(settings.dialect, "Hello", PROBE_TOKENS, temperature, ("\nQ:",))
             try:
                 await client.send(request, [0])
                 accepted = True
@@ -204,9 +203,9 @@ def _explained(error: CallError, endpoint: Endpoint, settings: TeacherSettings) 
             "Check the address and the network; is the server running?",
         )
     return TeacherError(
-        f"{endpoint.base_url} refuses a test request for model {endpoint.model!r} on the {settings.endpoint} endpoint: "
+        f"{endpoint.base_url} refuses a test request for model {endpoint.model!r} on the {settings.dialect} endpoint: "
         f"{error.message}",
-        "Check --teacher.model and --teacher.endpoint (completions or chat).",
+        "Check --teacher.model and --teacher.dialect (completions or chat).",
     )
 
 

@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydistill import asks, prompts
 from raydistill.config import Settings
-from raydistill.teacher import pricing
+from raydistill.method import prompts
+from raydistill.teacher import plan
+from raydistill.teacher.limits import pricing
 
 CHARS_PER_TOKEN = 4
 EXPECTED_RATIONALE = 80  # tokens; text-davinci-002's zero-shot rationales: 50 (MultiArith) to 95 (last letters)
 EXPECTED_ANSWER = 8
 EXPECTED_SECOND = 0.1  # share of few-shot samples that leave the answer out
-EXPECTED_RIGHT = 0.8  # share of train rationales with a right answer, which are judged (curation.ask_teacher)
+EXPECTED_RIGHT = 0.8  # share of train rationales with a right answer, which are judged (curation.llm_judge)
 TOKENS_PER_S = 50.0  # of one call, with FIRST_S before its first token
 FIRST_S = 0.4
 
@@ -50,14 +51,14 @@ def estimate(questions: pa.Table, settings: Settings) -> tuple[list[Cost], str]:
     """
     price = pricing.find(settings.teacher)
     costs, asked = [], []
-    if asks.needs_teacher(settings):
-        asked.append(asks.zero_shot(questions, settings))
+    if plan.needs_teacher(settings):
+        asked.append(plan.zero_shot(questions, settings))
         costs += _costs("zero_shot", asked[0], settings, price)
-    if asks.few_shot_methods(settings):
+    if plan.few_shot_methods(settings):
         asked.append(_few_shot(questions, settings))
         costs += _costs("few_shot", asked[1], settings, price)
-    if settings.curation.ask_teacher and asked:
-        costs += _costs("judge", _to_judge(pa.concat_tables(asked), settings), settings, price)
+    if settings.curation.llm_judge and asked:
+        costs += _costs("llm_judge", _to_judge(pa.concat_tables(asked), settings), settings, price)
     return costs, _text(costs, settings, price)
 
 
@@ -68,23 +69,25 @@ def show(questions: pa.Table, settings: Settings) -> None:
 
 def _few_shot(questions: pa.Table, settings: Settings) -> pa.Table:
     """The few-shot rows with stand-ins for exemplars that only the zero-shot stage can choose: each task's
-    typical questions with a rationale of the expected length."""
+    typical questions with a rationale of the expected length.
+    """
     by_task: dict[str, list[dict[str, Any]]] = {}
     for row in questions.to_pylist():
         by_task.setdefault(row["task"], []).append(row)
     stand_ins = [
         {"task": task, "method": method, "question_id": "", "question": row["question"], "answer": row["answer"]}
         | {"rationale": "x" * (EXPECTED_RATIONALE * CHARS_PER_TOKEN)}
-        for method in asks.few_shot_methods(settings)
+        for method in plan.few_shot_methods(settings)
         for task, rows in by_task.items()
         for row in _typical_first(rows)[: _k(task, settings)]
     ]
-    return asks.few_shot(questions, pa.Table.from_pylist(stand_ins), settings)
+    return plan.few_shot(questions, pa.Table.from_pylist(stand_ins), settings)
 
 
 def _to_judge(asked: pa.Table, settings: Settings) -> pa.Table:
     """Of the rows asked, those whose samples would be judged: train questions, methods and degrees that students learn
-    from."""
+    from.
+    """
     learnt = pc.field("method").isin(settings.students.methods) & pc.field("degree").isin(settings.students.degrees)
     return asked.filter((pc.field("split") == "train") & learnt)
 
@@ -94,7 +97,7 @@ def _typical_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _k(task: str, settings: Settings) -> int:
-    k = settings.exemplars.k or (4 if task == "last_letter_concatenation" else 8)
+    k = settings.exemplars.n_clusters or (4 if task == "last_letter_concatenation" else 8)
     return k * settings.exemplars.per_cluster
 
 
@@ -112,7 +115,7 @@ def _cost(
     requests = math.ceil(degree / (teacher.samples_per_request or degree))
     calls, prompt, completion, most_prompt, most_completion, seconds = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for row in rows:
-        if stage == "judge":
+        if stage == "llm_judge":
             judged, asked = degree * EXPECTED_RIGHT, _tokens(prompts.judge(row["question"], "", row["answer"]))
             calls += judged
             prompt += judged * (asked + EXPECTED_RATIONALE)
@@ -132,17 +135,17 @@ def _cost(
         seconds += requests * (FIRST_S + expected / TOKENS_PER_S)
         seconds += second * (FIRST_S + EXPECTED_ANSWER / TOKENS_PER_S)
     minutes = max(
-        seconds / teacher.in_flight / 60,
+        seconds / teacher.max_concurrency / 60,
         calls / teacher.requests_per_minute if teacher.requests_per_minute else 0.0,
         (prompt + completion) / teacher.tokens_per_minute if teacher.tokens_per_minute else 0.0,
     )
     usd = price.of(round(prompt), 0, round(completion)) if price else None
     most = price.of(round(most_prompt), 0, round(most_completion)) if price else None
     most_tokens = round(most_prompt + most_completion)
-    if stage == "judge":  # its own budget ends it early; the other stages' would end the run
+    if stage == "llm_judge":  # its own budget ends it early; the other stages' would end the run
         caps = settings.curation
-        usd, most = (u if u is None else min(u, caps.judge_max_usd or u) for u in (usd, most))
-        most_tokens = min(most_tokens, caps.judge_max_tokens or most_tokens)
+        usd, most = (u if u is None else min(u, caps.llm_judge_budget_usd or u) for u in (usd, most))
+        most_tokens = min(most_tokens, caps.llm_judge_budget_tokens or most_tokens)
     return Cost(
         stage,
         method,
@@ -181,19 +184,19 @@ def _text(costs: list[Cost], settings: Settings, price: pricing.Price | None) ->
         f"At most {_usd(most)} and {sum(c.tokens_at_most for c in costs):,} tokens, if every completion reached its "
         "limit and every sample needed a second call of its own."
     )
-    judged = f"{EXPECTED_RIGHT:.0%} of train rationales to judge, " if settings.curation.ask_teacher else ""
+    judged = f"{EXPECTED_RIGHT:.0%} of train rationales to judge, " if settings.curation.llm_judge else ""
     lines.append(
         f"Assumed: {CHARS_PER_TOKEN} characters a token, rationales of {EXPECTED_RATIONALE} tokens, second calls for "
         f"{EXPECTED_SECOND:.0%} of adaptive samples, {judged}{TOKENS_PER_S:.0f} tokens a second and call, "
-        f"{teacher.in_flight} calls in flight. Answers that the journal already holds cost nothing again."
+        f"{teacher.max_concurrency} calls in flight. Answers that the journal already holds cost nothing again."
     )
     if price is None:
         lines.append(f"No price is known for {teacher.model!r}: set --teacher.price.input and --teacher.price.output.")
-    if teacher.max_usd is not None and usd is not None and usd > teacher.max_usd:
-        lines.append(f"The cap --teacher.max_usd {teacher.max_usd} is lower: the run would stop before its end.")
-    if teacher.max_tokens is not None and tokens > teacher.max_tokens:
+    if teacher.budget_usd is not None and usd is not None and usd > teacher.budget_usd:
+        lines.append(f"The cap --teacher.budget_usd {teacher.budget_usd} is lower: the run would stop before its end.")
+    if teacher.budget_tokens is not None and tokens > teacher.budget_tokens:
         lines.append(
-            f"The cap --teacher.max_tokens {teacher.max_tokens:,} is lower: the run would stop before its end."
+            f"The cap --teacher.budget_tokens {teacher.budget_tokens:,} is lower: the run would stop before its end."
         )
     return "\n".join(lines)
 

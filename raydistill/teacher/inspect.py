@@ -17,12 +17,12 @@ from typing import Any
 import yaml
 
 from raydistill import config
-from raydistill.errors import UserError
-from raydistill.store import Store
-from raydistill.teacher import compaction, ledger
-from raydistill.teacher.journal import Folder
+from raydistill.runtime.errors import UserError
+from raydistill.runtime.store import Store
+from raydistill.teacher import ledger
+from raydistill.teacher.journal import Folder, compaction
 
-STAGES = ("zero_shot", "few_shot", "judge")
+STAGES = ("zero_shot", "few_shot", "llm_judge")
 SHOWN = 1500  # characters of a prompt or answer
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from raydistill.store import Store
+from raydistill.runtime.store import Store
 from raydistill.tables import LEDGER
 from raydistill.teacher.caller import Sample
 
@@ -72,7 +72,7 @@ def ledger(stage: str, samples: pa.Table, calls: list[list[dict[str, Any]]]) -> 
     return pa.Table.from_pylist(rows, schema=LEDGER)
 
 
-def load(store: Store, stages: Sequence[str] = ("zero_shot", "few_shot", "judge")) -> pa.Table:
+def load(store: Store, stages: Sequence[str] = ("zero_shot", "few_shot", "llm_judge")) -> pa.Table:
     """The run's LEDGER over those of `stages` that have finished."""
     names = [f"ledger_{stage}" for stage in stages if store.manifest(f"ledger_{stage}") is not None]
     return pa.concat_tables([LEDGER.empty_table(), *(store.read(name) for name in names)])

@@ -21,17 +21,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raydistill.config import Settings, TeacherSettings, journal_path
-from raydistill.errors import TeacherError, TooManyFailures, UserError, budget_reached
-from raydistill.progress import Progress, Stage
-from raydistill.store import Store
+from raydistill.runtime.errors import TeacherError, TooManyFailures, UserError, budget_reached
+from raydistill.runtime.progress import Progress, Stage
+from raydistill.runtime.store import Store
 from raydistill.tables import SAMPLES
-from raydistill.teacher import batch, compaction, journal, pricing
+from raydistill.teacher import batch, journal
 from raydistill.teacher import ledger as ledgers
+from raydistill.teacher.api.client import Client
 from raydistill.teacher.caller import About, Caller
-from raydistill.teacher.client import Client
+from raydistill.teacher.dialogue import dialogue
 from raydistill.teacher.endpoint import Endpoint, learn
-from raydistill.teacher.governor import Governor, Limits, Permits
-from raydistill.teacher.reasoning import dialogue
+from raydistill.teacher.journal import compaction
+from raydistill.teacher.limits import pricing
+from raydistill.teacher.limits.governor import Governor, Limits, Permits
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -71,7 +73,7 @@ def ask(
 
     Raises:
         BudgetReached: the next call could exceed `max_usd` or `max_tokens`; not with `caps`.
-        TooManyFailures: a larger share than `max_failed` of the rows failed; a re-run asks just those again.
+        TooManyFailures: a larger share than `max_failure_rate` of the rows failed; a re-run asks just those again.
         TeacherError: the endpoint refuses everything (key, model, account).
         JournalError: the journal is of another format or its storage is full.
         KeyboardInterrupt: after the calls in flight came home (at most `timeout_s`, 60 s).
@@ -191,11 +193,11 @@ class Asker:
 
     def _make(self) -> Caller:
         teacher = self.settings.teacher
-        self.window = asyncio.Semaphore(max(64, (2 if self.folder.is_local else 8) * teacher.in_flight))
+        self.window = asyncio.Semaphore(max(64, (2 if self.folder.is_local else 8) * teacher.max_concurrency))
         governor = self.governor
         permits = Permits(uuid.uuid4().hex, lambda report: governor.exchange.remote(report))
         return Caller(
-            Client(self.endpoint.base_url, self.endpoint.key.get_secret_value(), teacher.timeout_s),
+            Client(self.endpoint.base_url, self.endpoint.key.get_secret_value(), teacher.timeout),
             permits,
             self.reader,
             journal.Writer(self.folder),
@@ -225,14 +227,14 @@ def _run_blocks(
     import ray.data
 
     try:
-        blocks = _blocks(asks, settings.teacher.actors)
+        blocks = _blocks(asks, settings.teacher.num_actors)
         found = ray.data.from_arrow(blocks).map_batches(
             Asker,
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=0.1,
             compute=ray.data.ActorPoolStrategy(
-                size=min(settings.teacher.actors, len(blocks)),
+                size=min(settings.teacher.num_actors, len(blocks)),
                 max_concurrent_calls_per_actor=BLOCKS_AT_ONCE,
                 max_tasks_in_flight_per_actor=BLOCKS_AT_ONCE,
             ),
@@ -282,14 +284,14 @@ def _blocks(asks: pa.Table, actors: int) -> list[pa.Table]:
 
 def _limits(teacher: TeacherSettings, folder: journal.Folder, run: str, stage: str, caps: Caps | None) -> Limits:
     """The stage's limits; what this run has bought before counts towards its budget, and towards the stage's own."""
-    usd, tokens = _left(Caps(teacher.max_usd, teacher.max_tokens), folder, run)
+    usd, tokens = _left(Caps(teacher.budget_usd, teacher.budget_tokens), folder, run)
     if caps:
         own = _left(caps, folder, run, stage)
         usd = min((u for u in (usd, own.usd) if u is not None), default=None)
         tokens = min((t for t in (tokens, own.tokens) if t is not None), default=None)
     return Limits(
-        in_flight=teacher.in_flight,
-        floor=min(teacher.in_flight_floor, teacher.in_flight),
+        in_flight=teacher.max_concurrency,
+        floor=min(teacher.min_concurrency, teacher.max_concurrency),
         requests_per_minute=teacher.requests_per_minute,
         tokens_per_minute=teacher.tokens_per_minute,
         usd=usd,
@@ -336,7 +338,7 @@ def _drain(work: Future[pa.Table], governor: ActorHandle, shown: Stage, teacher:
     import ray
 
     ray.get(governor.drain.remote("interrupt", "stopped by Ctrl-C"))
-    wait([work], min(teacher.timeout_s, DRAIN_S))
+    wait([work], min(teacher.timeout, DRAIN_S))
     told = _show(shown, governor)
     shown.finish(f"stopped: {int(told.get('calls', 0)):,} answers of this command are kept")
 
@@ -357,9 +359,9 @@ def _check_failures(stage: str, samples: pa.Table, asked: int, teacher: TeacherS
     failed: dict[tuple[Any, ...], tuple[str, str]] = {}
     for row in samples.select([*_ORDER, "error_kind", "error"]).to_pylist():
         if row["error_kind"] not in ("", "budget"):
-            one = row["sample_index"] if stage == "judge" else 0  # else all samples of a question are one ask
+            one = row["sample_index"] if stage == "llm_judge" else 0  # else all samples of a question are one ask
             failed[row["question_id"], row["method"], row["degree"], one] = row["error_kind"], row["error"]
-    if len(failed) <= teacher.max_failed * asked:
+    if len(failed) <= teacher.max_failure_rate * asked:
         return
     kinds: dict[str, list[str]] = {}
     for kind, error in failed.values():
@@ -367,7 +369,7 @@ def _check_failures(stage: str, samples: pa.Table, asked: int, teacher: TeacherS
     lines = "; ".join(f"{len(errors)} {kind} (e.g. {errors[0][:160]})" for kind, errors in sorted(kinds.items()))
     raise TooManyFailures(
         f"{len(failed)} of {asked} questions failed in stage {stage}: {lines}.",
-        f"Give the same command again: it asks just those. --teacher.max_failed {teacher.max_failed} is what may fail.",
+        f"Give the same command again: it asks just those. --teacher.max_failure_rate {teacher.max_failure_rate} is what may fail.",
     )
 
 

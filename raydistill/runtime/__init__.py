@@ -1,0 +1,1 @@
+"""What runs underneath: the run directory, files, Ray, progress, errors, caches, weights."""

@@ -1,0 +1,67 @@
+"""The errors that a user can cause, and that a user can mend."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+
+class UserError(Exception):
+    """Something in the input, the settings or the surroundings is wrong, and the user can mend it.
+
+    The text says what was wrong and where (file, line, row, setting); ``hint`` says what to do. Jobs print both without
+    a stack trace and exit with ``exit_code``.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)  # both, so that the exception survives pickling through Ray
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class SettingsError(UserError):
+    """A setting is unknown, of the wrong type, or contradicts another."""
+
+
+class QuestionsError(UserError):
+    """A question file is missing, empty or malformed; the text names file and line (or row)."""
+
+
+class TeacherError(UserError):
+    """The teacher cannot be reached or refuses for good (wrong key, unknown model)."""
+
+
+class BudgetReached(UserError):
+    """A money or token budget is used up: everything paid for is kept, and the run can go on with a larger one."""
+
+    exit_code = 3
+
+
+class TooManyFailures(UserError):
+    """More of a stage's questions failed than ``teacher.max_failure_rate`` allows; running again retries just those."""
+
+    exit_code = 4
+
+
+def budget_reached(message: str, kept: str) -> BudgetReached:
+    """The teacher's budget allows no further call (`message` says which) and what is bought is `kept`."""
+    limit = "--teacher.budget_usd" if "$" in message else "--teacher.budget_tokens"
+    return BudgetReached(
+        f"The budget of this run is used up: {message}; {kept}.",
+        f"Give the same command with a larger {limit}: it goes on where it stopped.",
+    )
+
+
+def storage_refused(place: str, error: OSError) -> tuple[str, str]:
+    """What to say, and what to do, where `place` ("the journal runs/x/journal") cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"There is no room for {place}: {os.strerror(error.errno)}.",
+            "Make room on that disk and give the same command again: what is finished and paid for is kept.",
+        )
+    return f"Writing {place} failed: {error}.", "Check the storage and give the same command again: it goes on."

@@ -1,0 +1,1 @@
+"""How an endpoint is spoken to: requests, replies, errors."""

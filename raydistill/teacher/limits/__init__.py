@@ -1,0 +1,1 @@
+"""What may be sent when: rates, calls in flight, tokens, money."""
