@@ -40,7 +40,7 @@ def test_a_cluster_that_does_not_answer_is_named_with_what_to_check():
 
     code = (
         "from raydistill.runtime import cluster\n"
-        "from raydistill.errors import UserError\n"
+        "from raydistill.runtime.errors import UserError\n"
         "try:\n    cluster.connect(address='127.0.0.1:1')\n"
         "except UserError as e:\n    print('SAID', e)\n"
     )

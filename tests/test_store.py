@@ -91,8 +91,8 @@ def test_a_file_in_the_way_of_the_directory_is_named(tmp_path):
 NO_ROOM = """
 import os, resource, sys
 import pyarrow as pa
-from raydistill.errors import UserError
-from raydistill.store import Store
+from raydistill.runtime.errors import UserError
+from raydistill.runtime.store import Store
 store = Store(sys.argv[1])
 store.write("small", pa.table({"a": [1, 2, 3]}), "k")
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

@@ -442,7 +442,7 @@ def test_a_tracker_that_is_not_installed_is_named_before_anything_is_trained(tmp
 
 KILLED = """
 import os, signal, sys
-from raydistill.students.epochs import Epochs
+from raydistill.students.callbacks import Epochs
 whole = Epochs.on_save
 def on_save(self, args, state, control, **more):
     whole(self, args, state, control, **more)

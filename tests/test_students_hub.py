@@ -22,8 +22,8 @@ TOKEN = "hf_this_is_secret"
 PUSH = """
 import json, sys
 import pyarrow as pa
-from raydistill.progress import Progress
-from raydistill.store import Store
+from raydistill.runtime.progress import Progress
+from raydistill.runtime.store import Store
 from raydistill.students import hub
 from raydistill.tables import STUDENTS
 rows = pa.Table.from_pylist(json.load(sys.stdin), schema=STUDENTS)
