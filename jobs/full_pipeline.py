@@ -1,8 +1,8 @@
-"""The whole of raydistill: questions → teacher → exemplars → teacher → curation → students → report.
+"""The command `raydistill run`, as a script: the whole of raydistill, from questions to the report.
 
 python jobs/full_pipeline.py                              # the embedded default: no key, no GPU
 python jobs/full_pipeline.py my.yaml --teacher.model M    # your settings
-python jobs/full_pipeline.py my.yaml --estimate           # calls, tokens, dollars and minutes; asks nothing
+python jobs/full_pipeline.py my.yaml --estimate           # calls, tokens, dollars and minutes; sends no request
 ray job submit --working-dir . -- python jobs/full_pipeline.py my.yaml
 """
 
@@ -11,22 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone as from an installed package
 
-from raydistill import cli
-
-
-def main(argv: list[str]) -> None:
-    settings, on = cli.parse(
-        argv,
-        "Distil a teacher's step-by-step reasoning into small students.",
-        {"estimate": "print what the teacher's stages would cost, and exit without a call"},
-    )
-    from raydistill import pipeline  # after parsing: --help and a typo need no Ray
-
-    if "estimate" in on:
-        pipeline.estimate(settings)
-    else:
-        pipeline.run(settings)
-
+from raydistill.cli.main import main
 
 if __name__ == "__main__":
-    cli.run(main)
+    main(["run", *sys.argv[1:]])

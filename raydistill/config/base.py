@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import Flag, auto
-from typing import TYPE_CHECKING, Any, Literal, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -36,7 +37,7 @@ class Affects(Flag):
     """What a changed value of a setting makes stale.
 
     Written at the setting, as `Annotated[int, Affects.NOTHING]`; an unmarked setting affects the RESULT. Fingerprints
-    are made from what is written here (`Section.affecting`), so there is no second list.
+    are made from these marks (`Section.affecting`), so there is no second list.
     """
 
     NOTHING = 0
@@ -50,19 +51,25 @@ class Affects(Flag):
 
 
 class Section(BaseModel):
+    """Base of all settings: frozen, no unknown names, and the docstring under each field is its help text."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _one_is_a_list(cls, values: Any) -> Any:
+    def _wrap_single_values(cls, values: Any) -> Any:
         """Let a single value stand for a list of one: `models: t5-small`."""
         if not isinstance(values, dict):
             return values
-        lists = {name for name, info in cls.model_fields.items() if get_origin(info.annotation) is list}
-        return {n: [v] if n in lists and isinstance(v, str | int | float) else v for n, v in values.items()}
+        wrapped = dict(values)
+        for name, value in values.items():
+            info = cls.model_fields.get(name)
+            if info and is_list(info) and isinstance(value, str | int | float):
+                wrapped[name] = [value]
+        return wrapped
 
     def affecting(self, what: Affects) -> dict[str, Any]:
-        """Values (JSON-able) of the settings that affect any of `what`, nested sections included."""
+        """Return the values (JSON-able) of the settings that affect any of `what`, nested sections included."""
         values = self.model_dump(mode="json")
         chosen = {}
         for name, info in type(self).model_fields.items():
@@ -75,13 +82,39 @@ class Section(BaseModel):
 
 
 def affected_by(info: FieldInfo) -> Affects:
-    """What a change of this setting makes stale."""
+    """Return what a change of this setting makes stale."""
     marked = [mark for mark in info.metadata if isinstance(mark, Affects)]
     return marked[0] if marked else Affects.RESULT
 
 
+def is_list(info: FieldInfo) -> bool:
+    """True if the setting takes a list of values."""
+    return get_origin(info.annotation) is list
+
+
+def section_of(info: FieldInfo) -> type[Section] | None:
+    """Return the class of a nested section (also of an optional one), None for a setting with a value."""
+    for kind in (info.annotation, *get_args(info.annotation)):
+        if isinstance(kind, type) and issubclass(kind, Section):
+            return kind
+    return None
+
+
+def leaves(section: type[Section], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield every setting of `section` and of its nested sections as (dotted name, field), in their order."""
+    for name, info in section.model_fields.items():
+        inner = section_of(info)
+        if inner:
+            yield from leaves(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", info
+
+
 def without_secret(place: str, instead: str) -> str:
-    """Refuse user names, passwords and keys in an address: settings are written down and shown."""
+    """Return the address `place`, or raise ValueError if it holds a user name, password or key.
+
+    Settings are written to the run directory and shown in the report; `instead` says where the secret belongs.
+    """
     parts = urlsplit(place)
     if parts.username or parts.password or re.search(r"(?i)secret|key|token|password", parts.query):
         raise ValueError(f"should hold no key or password: {instead}")

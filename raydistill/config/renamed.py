@@ -1,6 +1,9 @@
-"""Settings that had another name before version 0.2: whoever uses the old one is told the new one."""
+"""Settings that had another name before version 0.2. An old name is rejected with the new one named."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 RENAMED = {
     "questions.test_share": "questions.test_fraction",
@@ -51,8 +54,42 @@ RENAMED = {
 }
 """Old to new, as dotted names; the last two are shorthands of the command line."""
 
+NOTES = {
+    "teacher.max_tokens": "It is the token budget of the whole run. The longest answer is set by "
+    "teacher.zero_shot_max_tokens, teacher.few_shot_max_tokens and teacher.answer_max_tokens.",
+}
+NOTES["max_tokens"] = NOTES["teacher.max_tokens"]
+
 RENAMED_VALUES = {
     ("students.methods", "clustered"): "few_shot_unfiltered",
     ("teacher.extraction", "baseline"): "published",
 }
 """Old to new values, by setting."""
+
+
+def new_name(old: str) -> str | None:
+    """Return the sentence that names the setting which replaced `old`, None if `old` was never a setting's name."""
+    if old not in RENAMED:
+        return None
+    sentence = f"{old} is now {RENAMED[old]}."
+    return f"{sentence} {NOTES[old]}" if old in NOTES else sentence
+
+
+def outdated(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield one sentence for each old name and each old value in a tree of settings."""
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        sentence = new_name(name)
+        if sentence:
+            yield sentence
+        elif isinstance(value, Mapping):
+            yield from outdated(value, f"{name}.")
+        else:
+            yield from _outdated_values(name, value)
+
+
+def _outdated_values(name: str, value: Any) -> Iterator[str]:
+    values = value if isinstance(value, list) else [value]
+    for (setting, old), new in RENAMED_VALUES.items():
+        if setting == name and old in values:
+            yield f"{name}: {old} is now {new}."
