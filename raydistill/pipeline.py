@@ -22,7 +22,8 @@ from raydistill.config import Affects, Settings
 from raydistill.curation import curate, llm_judge
 from raydistill.runtime import cache, cluster
 from raydistill.runtime.progress import Progress
-from raydistill.runtime.store import Store, content_hash, fingerprint, identity
+from raydistill.runtime.files import identity
+from raydistill.runtime.store import Store, content_hash, fingerprint
 from raydistill.students import hub
 from raydistill.tables import EMBEDDINGS, EXEMPLARS, SAMPLES
 from raydistill.teacher import ledger, plan

@@ -21,7 +21,7 @@ def validated(text: str) -> dict:
     return prepared
 
 
-def test_the_cluster_file_is_valid_and_its_gpu_workers_scale_from_nothing():
+def test_the_cluster_file_is_valid_and_its_gpu_workers_scale_from_nothing() -> None:
     config = validated(CLUSTER.read_text())
     workers = config["available_node_types"]["gpu_worker"]
     assert config["available_node_types"][config["head_node_type"]]["resources"]["GPU"] == 0
@@ -29,12 +29,12 @@ def test_the_cluster_file_is_valid_and_its_gpu_workers_scale_from_nothing():
     assert workers["max_workers"] > 0
 
 
-def test_rays_validation_would_see_a_mistake():
+def test_rays_validation_would_see_a_mistake() -> None:
     with pytest.raises(Exception, match="max_worker"):
         validated(CLUSTER.read_text().replace("max_workers: 7", "max_worker: 7"))
 
 
-def test_a_cluster_that_does_not_answer_is_named_with_what_to_check():
+def test_a_cluster_that_does_not_answer_is_named_with_what_to_check() -> None:
     import subprocess
     import sys
 
@@ -49,14 +49,14 @@ def test_a_cluster_that_does_not_answer_is_named_with_what_to_check():
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_workers_can_import_the_package_and_a_second_connect_is_nothing():
+def test_workers_can_import_the_package_and_a_second_connect_is_nothing() -> None:
     import ray
 
     cluster.connect()
     assert ray.get(ray.remote(num_cpus=0)(lambda: __import__("raydistill").__version__).remote())
 
 
-def test_user_errors_survive_the_way_through_ray():
+def test_user_errors_survive_the_way_through_ray() -> None:
     import pickle
 
     error = pickle.loads(pickle.dumps(UserError("what", "do this")))

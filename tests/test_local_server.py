@@ -20,7 +20,8 @@ import openai
 import pyarrow as pa
 import pytest
 
-from raydistill import cli, tasks
+from raydistill import tasks
+from raydistill.cli.arguments import parse_settings
 from raydistill.config import LocalServerSettings
 from raydistill.runtime import weights
 from raydistill.runtime.errors import TeacherError
@@ -148,7 +149,7 @@ def test_as_an_api_it_goes_through_both_stages(server: local_server.LocalServer,
     flags = f"--teacher api --teacher.base_url {server.base_url} --teacher.model {server.model} --run_dir {tmp_path}"
     flags += " --questions.source generated --questions.limit_train 3 --questions.limit_test 1 --students.degrees [1,2]"
     flags += " --teacher.zero_shot_max_tokens 12 --teacher.few_shot_max_tokens 12 --teacher.answer_max_tokens 6"
-    settings, _ = cli.parse(["configs/quickstart.yaml", *flags.split()], "test")
+    settings = parse_settings(["configs/quickstart.yaml", *flags.split()])
     questions = tasks.load_questions(settings.questions, settings.seed)
     shown = {"rationale": "It is up.", "answer": "yes", "method": "new_fine_tune_cot"}
     exemplars = pa.Table.from_pylist([questions.to_pylist()[0] | shown])

@@ -185,7 +185,7 @@ def test_a_student_that_cannot_be_opened_is_asked_once_it_can(tmp_path, tiny_gpt
     folder = Path(trained["checkpoint"])
     folder.rename(folder.with_name("aside"))
     (folder.parent / "predictions.key").unlink()
-    store.drop("predictions")
+    store.invalidate("predictions")
     pipeline.run(settings)
     assert "1 could not be opened" in capsys.readouterr().err
     assert trained["trial"] not in store.read("predictions")["trial"].to_pylist()
@@ -240,14 +240,14 @@ def test_an_arithmetic_benchmark_with_a_teacher_that_is_settings(data_dir, tmp_p
 @pytest.mark.usefixtures("local_ray")
 def test_a_real_local_llm_behind_llama_cpp(tmp_path, tiny_gpt2, monkeypatch):
     """configs/local_llm.yaml with fewer questions and a tiny student: every answer is a real model's."""
-    from raydistill import cli
+    from raydistill.cli.arguments import parse_settings
 
     overrides = (
         f"--run_dir {tmp_path / 'run'} --local --questions.limit_train 6 --questions.limit_test 2 --exemplars.n_clusters 1 "
         f"--students.models {tiny_gpt2} --students.max_steps 2 --students.max_new_tokens 8 "
         "--teacher.zero_shot_max_tokens 32 --teacher.few_shot_max_tokens 32 --exemplars.conditions correct_only"
     )
-    settings, _ = cli.parse([str(ROOT / "configs" / "local_llm.yaml"), *overrides.split()], "test")
+    settings = parse_settings(["local_llm", *overrides.split()])
     alive = {}
 
     def watched(name, work):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import time
 
+import pytest
+
 from raydistill.runtime import progress
 from raydistill.runtime.progress import Progress
 
 
-def test_a_log_gets_plain_lines_now_and_then_and_one_sentence_at_the_end(monkeypatch):
+def test_a_log_gets_plain_lines_now_and_then_and_one_sentence_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PLAIN_EVERY_S", 0.0)
     out = io.StringIO()
     with Progress(out).stage("few_shot", 200) as stage:
@@ -22,7 +24,7 @@ def test_a_log_gets_plain_lines_now_and_then_and_one_sentence_at_the_end(monkeyp
     assert "\x1b" not in out.getvalue()
 
 
-def test_time_left_counts_the_long_one_in_work():
+def test_time_left_counts_the_long_one_in_work() -> None:
     shown = Progress(io.StringIO())
     with shown.stage("students", 2, "trials") as stage:
         stage.started = time.monotonic() - 100
@@ -32,7 +34,7 @@ def test_time_left_counts_the_long_one_in_work():
         assert "left" not in stage.line()
 
 
-def test_the_line_stays_when_the_stage_fails():
+def test_the_line_stays_when_the_stage_fails() -> None:
     out = io.StringIO()
     try:
         with Progress(out).stage("zero_shot", 9) as stage:

@@ -14,17 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raydistill.runtime.errors import UserError
-from raydistill.runtime.store import Store, content_hash, fingerprint, identity
+from raydistill.runtime.files import identity
+from raydistill.runtime.store import Store, content_hash, fingerprint
 
 TABLE = pa.table({"a": [1, 2, 3], "b": ["x", None, "z"]})
 
 
 @pytest.fixture(params=["path", "uri"])
-def store(request, tmp_path):
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return Store(str(tmp_path / "run") if request.param == "path" else f"file://{tmp_path}/run")
 
 
-def test_a_written_table_reads_back_and_is_current_under_its_key_alone(store):
+def test_a_written_table_reads_back_and_is_current_under_its_key_alone(store: Store) -> None:
     key = fingerprint("t", {"x": 1})
     assert not store.is_current("t", key)
     store.write("t", TABLE, key)
@@ -33,18 +34,18 @@ def test_a_written_table_reads_back_and_is_current_under_its_key_alone(store):
     assert not store.is_current("t", fingerprint("t", {"x": 2}))
 
 
-def test_a_table_with_failed_rows_is_read_but_not_current(store):
+def test_a_table_with_failed_rows_is_read_but_not_current(store: Store) -> None:
     store.write("t", TABLE, "k", failed=2)
     assert not store.is_current("t", "k")
     assert store.read("t").num_rows == 3
 
 
-def test_an_unfinished_table_is_refused_by_name(store):
+def test_an_unfinished_table_is_refused_by_name(store: Store) -> None:
     with pytest.raises(UserError, match="'t'"):
         store.read("t")
 
 
-def test_content_hash_is_of_rows_not_of_chunks():
+def test_content_hash_is_of_rows_not_of_chunks() -> None:
     chunked = pa.concat_tables([TABLE.slice(0, 1), TABLE.slice(1)])
     assert content_hash(chunked) == content_hash(TABLE)
     assert content_hash(TABLE.slice(0, 2)) != content_hash(TABLE)
@@ -71,24 +72,24 @@ def test_a_table_read_back_hashes_as_the_one_that_was_written(rows):
     assert content_hash(pq.read_table(pa.BufferReader(sink.getvalue()))) == content_hash(table)
 
 
-def test_fingerprint_ignores_key_order():
+def test_fingerprint_ignores_key_order() -> None:
     assert fingerprint({"a": 1, "b": [1]}) == fingerprint({"b": [1], "a": 1})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_an_unwritable_directory_is_named(tmp_path):
+def test_an_unwritable_directory_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match="cannot be written"):
         Store(str(tmp_path / "run"))
 
 
-def test_a_file_in_the_way_of_the_directory_is_named(tmp_path):
+def test_a_file_in_the_way_of_the_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("not a directory")
     with pytest.raises(UserError, match="cannot be written"):
         Store(str(tmp_path / "run"))
 
 
-NO_ROOM = """
+NO_SPACE = """
 import os, resource, sys
 import pyarrow as pa
 from raydistill.runtime.errors import UserError
@@ -109,19 +110,19 @@ assert store.is_current("small", "k") and store.manifest("large") is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
-def test_storage_without_room_is_named_and_what_was_finished_stays(tmp_path):
+def test_a_full_disk_is_named_and_what_was_finished_stays(tmp_path: Path) -> None:
     run = str(tmp_path / "run")
-    done = subprocess.run([sys.executable, "-c", NO_ROOM, run], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", NO_SPACE, run], capture_output=True, text=True, check=True)
     table, text = done.stdout.splitlines()
-    assert f"no room for tables/large in the run directory {run}" in table
-    assert f"no room for report.html in the run directory {run}" in text
-    assert "Make room" in table
+    assert f"No space left on device for tables/large in the run directory {run}" in table
+    assert f"No space left on device for report.html in the run directory {run}" in text
+    assert "Free space" in table
     assert "same command again" in table
     sizes = [path.stat().st_size for path in Path(run).rglob("*") if path.is_file()]
-    assert sum(sizes) < 10_000  # no torso takes up the room
+    assert sum(sizes) < 10_000  # no partial file takes up space
 
 
-def test_a_file_or_folder_is_known_by_what_it_holds(tmp_path):
+def test_a_file_or_folder_is_known_by_what_it_holds(tmp_path: Path) -> None:
     weights = tmp_path / "model.gguf"
     weights.write_bytes(b"one")
     as_file, as_folder = identity(str(weights)), identity(str(tmp_path))

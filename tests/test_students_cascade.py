@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -13,15 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_students_grid import answer, settings, tables, train
 
+from raydistill.cli.cascade import main as job
 from raydistill.config import CascadeSettings
 from raydistill.report import results
 from raydistill.runtime.errors import SettingsError
 from raydistill.runtime.store import Store
 from raydistill.students.cascade import Point, at, choose, curve, goal, vote
 from raydistill.tables import CASCADE, SAMPLES, STUDENTS
-
-job = runpy.run_path(str(Path(__file__).resolve().parents[1] / "jobs" / "cascade.py"))["main"]
-
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

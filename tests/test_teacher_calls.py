@@ -252,7 +252,7 @@ def test_a_full_disk_stops_cleanly(server: simulated.Teacher, tmp_path: Path, mo
     asked = ask(server, tmp_path, [(request(i), 1) for i in range(200)], max_concurrency=4)
     assert asked.governor.stop is not None
     assert asked.governor.stop[0] == "journal"
-    assert "no room for the journal" in asked.governor.stop[1]
+    assert "No space left on device for the journal" in asked.governor.stop[1]
     sent = server.stats()["requests"]
     assert sent < 50
     monkeypatch.undo()

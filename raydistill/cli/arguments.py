@@ -58,7 +58,10 @@ class SettingsParser:
         )
         names = ", ".join(config_file.bundled())
         self._parser.add_argument(
-            "config", nargs="?", metavar="CONFIG", help=f"YAML file, or one of: {names} (default: {config_file.DEFAULT})"
+            "config",
+            nargs="?",
+            metavar="CONFIG",
+            help=f"YAML file, or one of: {names} (default: {config_file.DEFAULT})",
         )
         self._parser.add_argument("--config", dest="config_flag", metavar="CONFIG", help="the same as a flag")
         self._flags: CliSettingsSource[Any] = CliSettingsSource(_Flags, root_parser=self._parser)

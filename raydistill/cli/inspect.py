@@ -19,7 +19,5 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     from raydistill.teacher import inspect
 
-    report = inspect.report(
-        options.run_dir, options.journal, options.samples, options.failures, options.seed
-    )
+    report = inspect.report(options.run_dir, options.journal, options.samples, options.failures, options.seed)
     print(report)

@@ -1,4 +1,4 @@
-"""The errors that a user can cause, and that a user can mend."""
+"""Errors that a user can cause and can fix."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 
 
 class UserError(Exception):
-    """Something in the input, the settings or the surroundings is wrong, and the user can mend it.
+    """Something in the input, the settings or the environment is wrong, and the user can fix it.
 
-    The text says what was wrong and where (file, line, row, setting); ``hint`` says what to do. Jobs print both without
-    a stack trace and exit with ``exit_code``.
+    `message` says what was wrong and where (file, line, row, setting), `hint` what to do. Commands print both without a
+    stack trace and exit with `exit_code`.
     """
 
     exit_code = 2
@@ -21,7 +21,9 @@ class UserError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+        if not self.hint:
+            return self.message
+        return f"{self.message}\n  {self.hint}"
 
 
 class SettingsError(UserError):
@@ -33,7 +35,7 @@ class QuestionsError(UserError):
 
 
 class TeacherError(UserError):
-    """The teacher cannot be reached or refuses for good (wrong key, unknown model)."""
+    """The teacher cannot be reached, or rejects every request (wrong key, unknown model)."""
 
 
 class BudgetReached(UserError):
@@ -43,7 +45,7 @@ class BudgetReached(UserError):
 
 
 class TooManyFailures(UserError):
-    """More of a stage's questions failed than ``teacher.max_failure_rate`` allows; running again retries just those."""
+    """More of a stage's questions failed than `teacher.max_failure_rate` allows; running again retries only those."""
 
     exit_code = 4
 
@@ -57,11 +59,11 @@ def budget_reached(message: str, kept: str) -> BudgetReached:
     )
 
 
-def storage_refused(place: str, error: OSError) -> tuple[str, str]:
-    """What to say, and what to do, where `place` ("the journal runs/x/journal") cannot be written."""
+def storage_error(place: str, error: OSError) -> tuple[str, str]:
+    """Return message and hint for a write to `place` ("the journal runs/x/journal") that failed with `error`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return (
-            f"There is no room for {place}: {os.strerror(error.errno)}.",
-            "Make room on that disk and give the same command again: what is finished and paid for is kept.",
+            f"No space left on device for {place}: {os.strerror(error.errno)}.",
+            "Free space on that disk and run the same command again: what is finished and paid for is kept.",
         )
-    return f"Writing {place} failed: {error}.", "Check the storage and give the same command again: it goes on."
+    return f"Writing {place} failed: {error}.", "Check the storage and run the same command again: it continues."

@@ -27,100 +27,119 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from raydistill import __version__
-from raydistill.runtime.errors import UserError, storage_refused
+from raydistill.runtime import files
+from raydistill.runtime.errors import UserError, storage_error
+
+HASHED_ROWS = 10_000  # rows of a table in memory as Python values at once
+GIT_TIMEOUT_S = 10
+VERSIONED_PACKAGES = ("ray", "torch", "transformers", "sentence-transformers", "scikit-learn", "openai")
 
 
 def fingerprint(*parts: Any) -> str:
-    """SHA-256 (hex) of any JSON-able parts, stable over processes and key order."""
+    """Return the SHA-256 (hex) of any JSON-able parts, stable over processes and key order."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def content_hash(table: pa.Table) -> str:
-    """SHA-256 (hex) of a table's columns and rows as values: a table read back hashes as the one that was written.
+    """Return the SHA-256 (hex) of a table's columns and rows as values.
 
-    (Arrow's own bytes differ with chunks, offsets and validity buffers.)
+    A table that was read back has the hash of the one that was written. Arrow's own bytes would not: they differ with
+    chunks, offsets and validity buffers.
     """
     digest = hashlib.sha256(repr(table.column_names).encode())
-    for batch in table.to_batches(max_chunksize=10_000):
+    for batch in table.to_batches(max_chunksize=HASHED_ROWS):
         for row in batch.to_pylist():
             digest.update(json.dumps(list(row.values()), default=str).encode())
     return digest.hexdigest()
 
 
-def identity(name: str) -> str:
-    """What stands for a file or a folder's files: their content's hash; of what is neither, the name."""
-    place = Path(name).expanduser()
-    files = sorted(p for p in place.iterdir() if p.is_file()) if name and place.is_dir() else [place]
-    if not name or not all(p.is_file() for p in files):
-        return name
-    return _files_hash(tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files))
-
-
-@functools.lru_cache(maxsize=256)
-def _files_hash(files: tuple[tuple[str, int, int], ...]) -> str:
-    """SHA-256 (hex) of files given as (path, size, time changed): read once while they stay as they are."""
-    digest = hashlib.sha256()
-    for path, size, _ in files:
-        digest.update(f"{Path(path).name} {size}\n".encode())
-        with open(path, "rb") as stream:
-            while chunk := stream.read(1 << 22):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
 class Store:
-    """One run's directory, on a local path or any `pyarrow.fs` URI; `read_only` where it is only looked at."""
+    """One run's directory, on a local path or any `pyarrow.fs` URI.
+
+    Args:
+        path: the directory; it is created.
+        read_only: look at an existing directory and write nothing.
+
+    Raises:
+        UserError: the directory cannot be opened or written.
+    """
 
     def __init__(self, path: str, *, read_only: bool = False) -> None:
         self.path = path
-        self.fs: pafs.FileSystem
-        self.root: str
         try:
-            self.fs, self.root = pafs.FileSystem.from_uri(path) if "://" in path else (pafs.LocalFileSystem(), path)
-            if read_only:
-                return
-            self.fs.create_dir(f"{self.root}/tables", recursive=True)
-            probe = f"{self.root}/tables/.writable"
-            with self.fs.open_output_stream(probe) as stream:
-                stream.write(b"")
-            self.fs.delete_file(probe)
+            self.fs, self.root = files.filesystem(path)
+            if not read_only:
+                self._check_writable()
         except (OSError, pa.ArrowInvalid) as error:
             raise UserError(
                 f"The run directory {path} cannot be written: {error}",
                 "Give another one with --run_dir, or make this one writable.",
             ) from None
 
+    def _check_writable(self) -> None:
+        """Create the directory and a file in it: a run should fail at its start, not after its first stage."""
+        self.fs.create_dir(f"{self.root}/tables", recursive=True)
+        probe = f"{self.root}/tables/.writable"
+        with self.fs.open_output_stream(probe) as stream:
+            stream.write(b"")
+        self.fs.delete_file(probe)
+
     @property
     def is_local(self) -> bool:
-        return isinstance(self.fs, pafs.LocalFileSystem)
+        """True if the run directory is on this machine's file system."""
+        return files.is_local(self.fs)
+
+    def finished(self) -> list[str]:
+        """Return the names of the complete tables."""
+        selector = pafs.FileSelector(f"{self.root}/tables", allow_not_found=True)
+        names = [info.base_name for info in self.fs.get_file_info(selector)]
+        return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
 
     def manifest(self, name: str) -> dict[str, Any] | None:
-        """What was recorded when table `name` was finished; None while it is not."""
+        """Return what was recorded when table `name` was finished; None while it is not."""
         text = self.read_text(f"tables/{name}.json")
-        return json.loads(text) if text is not None else None
+        if text is None:
+            return None
+        return json.loads(text)
 
     def is_current(self, name: str, key: str) -> bool:
-        """True where table `name` is complete, has no failed rows to retry, and was made under fingerprint `key`."""
-        done = self.manifest(name)
-        return done is not None and done["fingerprint"] == key and not done.get("failed")
+        """True if table `name` is complete, has no failed rows to retry, and was made under fingerprint `key`."""
+        manifest = self.manifest(name)
+        return manifest is not None and manifest["fingerprint"] == key and not manifest.get("failed")
 
     def read(self, name: str) -> pa.Table:
-        """Table `name`; UserError where it is not finished."""
+        """Return table `name`.
+
+        Raises:
+            UserError: the table is not finished.
+        """
         if self.manifest(name) is None:
             raise UserError(f"{self.path} has no finished table {name!r}", "Run the pipeline on this directory first.")
-        return pq.read_table(f"{self.root}/tables/{name}/part-0.parquet", filesystem=self.fs)
+        return pq.read_table(self._part(name), filesystem=self.fs)
 
     def write(self, name: str, table: pa.Table, key: str, **facts: Any) -> pa.Table:
-        """Write table `name` whole, then its manifest (which makes it complete); returns the table.
+        """Write table `name` whole, then its manifest, which makes it complete.
 
-        UserError where the storage refuses (a full disk).
+        Args:
+            name: name of the table.
+            table: its rows.
+            key: fingerprint of the settings and inputs that it was made from.
+            **facts: further entries of the manifest, such as `failed`, the number of rows to retry.
+
+        Returns:
+            `table`.
+
+        Raises:
+            UserError: the storage rejects the write (a full disk).
         """
-        with self._writing(f"tables/{name}"):
-            self.drop(name)
+        with self._storage_errors(f"tables/{name}"):
+            # The old manifest goes first: after a crash it must not vouch for the new rows.
+            self.invalidate(name)
             self.fs.create_dir(f"{self.root}/tables/{name}", recursive=True)
-            pq.write_table(table, f"{self.root}/tables/{name}/part-0.parquet", filesystem=self.fs, compression="zstd")
-        done = {
+            with files.write_atomically(self.fs, self._part(name)) as stream:
+                pq.write_table(table, stream, compression="zstd")
+        manifest = {
             "fingerprint": key,
             "content": content_hash(table),
             "rows": table.num_rows,
@@ -128,67 +147,65 @@ class Store:
             "versions": versions(),
             **facts,
         }
-        self.write_text(f"tables/{name}.json", json.dumps(done, indent=1))
+        self.write_text(f"tables/{name}.json", json.dumps(manifest, indent=1))
         return table
 
-    def drop(self, name: str) -> None:
-        """Take table `name` out of the complete ones."""
-        path = f"{self.root}/tables/{name}.json"
-        if self.fs.get_file_info(path).type != pafs.FileType.NotFound:
-            self.fs.delete_file(path)
+    def invalidate(self, name: str) -> None:
+        """Delete the manifest of table `name`, so that the table is not complete any more."""
+        self.delete(f"tables/{name}.json")
 
     def read_text(self, name: str) -> str | None:
-        """Text file `name` below the run directory; None where it does not exist."""
+        """Return the content of text file `name` of the run directory; None if there is no such file."""
         path = f"{self.root}/{name}"
-        if self.fs.get_file_info(path).type == pafs.FileType.NotFound:
+        if not files.exists(self.fs, path):
             return None
         with self.fs.open_input_stream(path) as stream:
             return stream.readall().decode()
 
-    def forget(self, name: str) -> None:
-        """Delete a file or folder of the run directory, if it is there."""
-        path = f"{self.root}/{name}"
-        kind = self.fs.get_file_info(path).type
-        if kind == pafs.FileType.File:
-            self.fs.delete_file(path)
-        elif kind == pafs.FileType.Directory:
-            self.fs.delete_dir(path)
-
     def write_text(self, name: str, text: str) -> None:
-        """Write text file `name` below the run directory, never half (local paths: write aside, then rename).
+        """Write text file `name` of the run directory, whole or not at all.
 
-        UserError where the storage refuses (a full disk).
+        Raises:
+            UserError: the storage rejects the write (a full disk).
         """
         path = f"{self.root}/{name}"
-        aside = f"{path}.part" if self.is_local else path
-        with self._writing(name, aside):
+        with self._storage_errors(name):
             self.fs.create_dir(path.rsplit("/", 1)[0], recursive=True)
-            with self.fs.open_output_stream(aside) as stream:
+            with files.write_atomically(self.fs, path) as stream:
                 stream.write(text.encode())
-            if self.is_local:
-                self.fs.move(aside, path)
+
+    def delete(self, name: str) -> None:
+        """Delete a file or folder of the run directory, if it is there."""
+        files.delete(self.fs, f"{self.root}/{name}")
+
+    def _part(self, name: str) -> str:
+        return f"{self.root}/tables/{name}/part-0.parquet"
 
     @contextlib.contextmanager
-    def _writing(self, what: str, torso: str = "") -> Iterator[None]:
-        """Storage that refuses is a UserError; the file `torso` gives its room back."""
+    def _storage_errors(self, name: str) -> Iterator[None]:
+        """Turn an OSError while `name` is written into a UserError."""
         try:
             yield
         except OSError as error:
-            if torso:
-                with contextlib.suppress(OSError):
-                    self.fs.delete_file(torso)
-            raise UserError(*storage_refused(f"{what} in the run directory {self.path}", error)) from None
+            raise UserError(*storage_error(f"{name} in the run directory {self.path}", error)) from None
 
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Versions that a result may depend on; `commit` where the package runs from a git checkout."""
-    packages = ["ray", "torch", "transformers", "sentence-transformers", "scikit-learn", "openai"]
-    found = {"python": platform.python_version(), "raydistill": __version__}
-    found |= {name: metadata.version(name) for name in packages}
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        ask = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-        shown = subprocess.run(ask, capture_output=True, text=True, timeout=10)
-        if shown.returncode == 0:
-            found["commit"] = shown.stdout.strip()
-    return found
+    """Return the versions that a result may depend on; `commit` if the package runs from a git checkout."""
+    result = {"python": platform.python_version(), "raydistill": __version__}
+    for package in VERSIONED_PACKAGES:
+        result[package] = metadata.version(package)
+    commit = _commit()
+    if commit:
+        result["commit"] = commit
+    return result
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        process = subprocess.run(command, capture_output=True, text=True, timeout=GIT_TIMEOUT_S)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return process.stdout.strip() if process.returncode == 0 else ""

@@ -20,7 +20,8 @@ from raydistill.config import Affects, Settings, StudentSettings
 from raydistill.method.methods import UNTRAINED
 from raydistill.runtime.errors import SettingsError, UserError
 from raydistill.runtime.progress import Progress, Stage
-from raydistill.runtime.store import Store, content_hash, fingerprint, identity
+from raydistill.runtime.files import identity
+from raydistill.runtime.store import Store, content_hash, fingerprint
 from raydistill.students import schedule
 from raydistill.students.models import check, locate
 from raydistill.students.trial import STOP, Trial
@@ -190,7 +191,7 @@ def _train_on_ray(trials: list[Trial], settings: Settings, store: Store, stage: 
     schedule.on_ray(partial(_nth, trials), space, settings, store, stage)
     for trial in trials:
         if store.read_text(f"{trial.folder}/metrics.json") is not None:
-            store.forget(f"{trial.folder}/ray")
+            store.delete(f"{trial.folder}/ray")
 
 
 def _nth(trials: list[Trial], config: dict[str, Any]) -> Trial:
@@ -238,4 +239,4 @@ def forget_failures(trials: list[Trial], store: Store) -> None:
     """Before trials are tried again: why they failed, and that a search that was killed had told them to end."""
     for trial in trials:
         for name in ("error.txt", "traceback.txt", STOP):
-            store.forget(f"{trial.folder}/{name}")
+            store.delete(f"{trial.folder}/{name}")

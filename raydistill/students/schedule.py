@@ -85,7 +85,7 @@ def on_ray(
                     store.write_text(f"{trial.folder}/error.txt", said)
                     store.write_text(f"{trial.folder}/traceback.txt", str(ended.error))
     finally:  # what is finished, and what is to be gone on with, lies in the trials' own folders
-        store.forget("students/.tune")
+        store.delete("students/.tune")
 
 
 def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], needs: Needs, own: bool) -> None:

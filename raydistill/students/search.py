@@ -135,7 +135,7 @@ def _tune(
         )
         tried = todo
     for point in tried:
-        store.forget(f"{vary(base, point).folder}/ray")
+        store.delete(f"{vary(base, point).folder}/ray")
 
 
 def _chosen(base: Trial, todo: list[dict[str, Any]], config: dict[str, Any]) -> Trial:

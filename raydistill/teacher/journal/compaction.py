@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raydistill.runtime.errors import storage_refused
+from raydistill.runtime.errors import storage_error
 from raydistill.teacher.journal.records import ENTRIES, rows
 from raydistill.teacher.journal.storage import (
     GROUP_ROWS,
@@ -111,7 +111,7 @@ def compact(folder: Folder) -> int:
     except OSError as error:
         with contextlib.suppress(OSError):
             folder.fs.delete_file(f"{target}.part")
-        raise JournalError(*storage_refused(f"the journal {folder.path}", error)) from None
+        raise JournalError(*storage_error(f"the journal {folder.path}", error)) from None
     finally:
         for _, held_lock in done:
             if held_lock >= 0:

@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from raydistill.runtime.errors import UserError, storage_refused
+from raydistill.runtime.errors import UserError, storage_error
 from raydistill.teacher.journal.records import ENTRIES, Answer, decode, encode, sample_of
 
 FORMAT, VERSION = "raydistill-journal", 1
@@ -141,7 +141,7 @@ class Writer:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._write, lines)
         except OSError as error:
-            raise JournalError(*storage_refused(f"the journal {self.folder.path}", error)) from None
+            raise JournalError(*storage_error(f"the journal {self.folder.path}", error)) from None
 
     def _write(self, lines: list[bytes]) -> list[tuple[str, int]]:
         ends = np.cumsum([0, *map(len, lines)])
