@@ -1,8 +1,8 @@
 """The command `raydistill cascade`, as a script: how many questions must go to the teacher for how much accuracy.
 
-python jobs/cascade.py my.yaml                            # after jobs/full_pipeline.py with students.validation_fraction
-python jobs/cascade.py my.yaml --cascade.accuracy 0.95    # as few teacher calls as reach 95 %
-python jobs/cascade.py my.yaml --cascade.votes 8          # also by the agreement of 8 sampled answers
+python jobs/cascade.py my.yaml                         # after full_pipeline.py with students.validation_fraction
+python jobs/cascade.py my.yaml --cascade.accuracy 0.95 # as few teacher calls as reach 95 %
+python jobs/cascade.py my.yaml --cascade.votes 8       # also by the agreement of 8 sampled answers
 """
 
 import sys

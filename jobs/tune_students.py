@@ -1,8 +1,8 @@
 """The command `raydistill tune`, as a script: search hyper-parameters for the students of a finished run.
 
-python jobs/tune_students.py my.yaml                                 # after jobs/full_pipeline.py on the same settings
+python jobs/tune_students.py my.yaml                               # after jobs/full_pipeline.py on the same settings
 python jobs/tune_students.py my.yaml --search.algorithm random --search.num_samples 20
-python jobs/tune_students.py my.yaml --search.learning_rates '[1e-4, 3e-4]' --search.per_device_train_batch_sizes '[4, 8]'
+python jobs/tune_students.py my.yaml --search.learning_rates '[1e-4, 3e-4]'
 """
 
 import sys

@@ -125,7 +125,7 @@ def _normalise(argv: Sequence[str]) -> list[str]:
 
     Without its value a boolean flag would take the argument behind it: `--local my.yaml`.
     """
-    normalised = []
+    normalised: list[str] = []
     for position, argument in enumerate(argv):
         if not argument.startswith("--"):
             normalised.append(_json_list(argument) if normalised and normalised[-1] in LIST_FLAGS else argument)

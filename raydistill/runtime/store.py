@@ -104,7 +104,7 @@ class Store:
         return json.loads(text)
 
     def is_current(self, name: str, key: str) -> bool:
-        """True if table `name` is complete, has no failed rows to retry, and was made under fingerprint `key`."""
+        """Return whether table `name` is complete, without failed rows to retry, and made under fingerprint `key`."""
         manifest = self.manifest(name)
         return manifest is not None and manifest["fingerprint"] == key and not manifest.get("failed")
 
