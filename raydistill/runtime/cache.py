@@ -1,4 +1,4 @@
-"""Where downloads, conversions and embeddings are kept for all runs of a user."""
+"""The cache that all runs of a user share: downloads, converted weights, embeddings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import platformdirs
 
 
 def folder(name: str) -> Path:
-    """Folder `name` of the cache: below $RAYDISTILL_CACHE_DIR, else below the platform's user cache. Not created."""
+    """Return folder `name` of the cache, in $RAYDISTILL_CACHE_DIR or else in the platform's user cache.
+
+    The folder is not created.
+    """
     root = os.environ.get("RAYDISTILL_CACHE_DIR") or platformdirs.user_cache_dir("raydistill", appauthor=False)
     return Path(root).expanduser().resolve() / name

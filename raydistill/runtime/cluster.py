@@ -1,4 +1,4 @@
-"""Ray, found or started, and quiet: a new single-node Ray, the job's cluster, or a running one.
+"""Find or start Ray, and keep it quiet: a new single-node Ray, the job's cluster, or a running one.
 
 Importing this module sets the environment that Ray reads when it is imported, so import it before `ray`.
 """
@@ -16,20 +16,29 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.runtime.errors import UserError
+from raydistill.runtime.formatting import first_line
 
-for _name, _value in {
+ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry, no prompt
-    "RAY_AUTH_MODE": "disabled",  # explicit: unset, a local ray.init() writes a token that later commands stumble over
+    "RAY_AUTH_MODE": "disabled",  # if it is unset, a local ray.init() writes a token that later commands trip over
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray Data prints a C++ ERROR for every actor pool (ray#53727)
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_worker_niceness": "0",  # 15 by default: other work on the machine then slows a run two- to fourfold
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the controller's poll; 2 s by default, felt at every report
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the controller's poll; the default of 2 s delays every report
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TRANSFORMERS_VERBOSITY": "error",
-}.items():
+}
+"""What Ray and other libraries read when they are imported or started; a value that is already set stays."""
+
+for _name, _value in ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
+
+PORT_TIMEOUT_S = 10
+FORWARDED = ("TOKENIZERS_PARALLELISM", "HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY")
+"""Variables that workers on other nodes get as well."""
+NOISY_LOGGERS = ("ray.data", "ray.train", "ray.tune", "ray._private", "httpx", "httpx2", "sentence_transformers")
 
 
 def connect(*, address: str | None = None, num_cpus: int | None = None, include_dashboard: bool = False) -> None:
@@ -58,20 +67,21 @@ def connect(*, address: str | None = None, num_cpus: int | None = None, include_
         _check_port(address)
         options["address"] = address
     else:
-        # address="local": never join a Ray that somebody else left running on this machine.
+        # address="local": never join a Ray that another user left running on this machine.
         options |= {"address": "local", "include_dashboard": include_dashboard, "num_cpus": num_cpus}
         port = os.environ["RAY_GCS_SERVER_PORT"] = _free_port()
-        # Ray Train asks "a Ray on this machine" whether its controller lives, and takes it for dead where it asks
-        # another one than its own: this names it.
+        # Ray Train asks "a Ray on this machine" whether its controller is alive. If there are several it may ask the
+        # wrong one and take the controller for dead; RAY_ADDRESS names the right one.
         options["runtime_env"]["env_vars"]["RAY_ADDRESS"] = f"127.0.0.1:{port}"
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a process a trial; nobody takes this node
+        # The watcher is a process per trial, and nobody preempts this machine.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
         with _without_native_stderr():
             ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not address:
             raise
-        raise _unreachable(address, str(error)) from None
+        raise _unreachable(address, error) from None
     finally:
         os.environ.pop("RAY_GCS_SERVER_PORT", None)
     quiet()
@@ -85,47 +95,51 @@ def _free_port() -> str:
 
 @contextmanager
 def _without_native_stderr() -> Iterator[None]:
-    """Ray's C++ core announces the log level that we set, on file descriptor 2; errors come as exceptions."""
+    """Discard what is written to file descriptor 2.
+
+    Ray's C++ core announces there the log level that we set. Errors of `ray.init` come as exceptions, not as text.
+    """
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    original = os.dup(2)
+    devnull = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(devnull, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(devnull)
 
 
 def _check_port(address: str) -> None:
-    """Ray tries a dead address for minutes: look first whether anything listens there (host:port, ray://host:port)."""
+    """Raise UserError if nothing listens at `address`; Ray itself would try a dead address for minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdigit():
-        return  # "auto", "local"
+        return  # "auto" or "local", not host:port or ray://host:port
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host, int(port)), timeout=PORT_TIMEOUT_S).close()
     except OSError as error:
-        raise _unreachable(address, str(error)) from None
+        raise _unreachable(address, error) from None
 
 
-def _unreachable(address: str, why: str) -> UserError:
+def _unreachable(address: str, error: Exception) -> UserError:
     return UserError(
-        f"No Ray cluster answers at {address} (setting ray.address or RAY_ADDRESS): {(why.splitlines() or [''])[0]}",
+        f"No Ray cluster answers at {address} (setting ray.address or RAY_ADDRESS): {first_line(error)}",
         "Check the address, and that RAY_AUTH_MODE is the same here and on the cluster.",
     )
 
 
 def quiet() -> None:
-    """Keep Ray Data and friends from printing over our own progress lines (this process)."""
+    """Keep Ray and other libraries of this process from printing over our own progress lines."""
     import ray.data
 
-    for name in ("ray.data", "ray.train", "ray.tune", "ray._private", "httpx", "httpx2", "sentence_transformers"):
+    for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.execution_options.preserve_order = False  # rows carry ids
-    context.execution_no_progress_timeout_s = -1  # a long rate-limit pause is no hang
+    context.execution_options.preserve_order = False  # rows carry ids, so order costs time for nothing
+    context.execution_no_progress_timeout_s = -1  # a long pause for a rate limit is not a hang
 
 
 def allocator() -> dict[str, str]:
@@ -147,15 +161,10 @@ def allocator() -> dict[str, str]:
 
 
 def _runtime_env() -> dict[str, Any]:
-    """Ship this package to the workers, unless the job already ships a working directory or modules."""
-    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("runtime_env") or {}
-    env: dict[str, Any] = {
-        "env_vars": {
-            name: os.environ[name]
-            for name in ("TOKENIZERS_PARALLELISM", "HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY")
-            if name in os.environ
-        }
-    }
-    if "working_dir" not in job and "py_modules" not in job:
+    """Return the runtime environment of workers: a few variables, and this package unless the job ships code itself."""
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    job_env = job.get("runtime_env") or {}
+    env: dict[str, Any] = {"env_vars": {name: os.environ[name] for name in FORWARDED if name in os.environ}}
+    if "working_dir" not in job_env and "py_modules" not in job_env:
         env["py_modules"] = [str(Path(__file__).resolve().parents[1])]
     return env

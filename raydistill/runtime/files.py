@@ -27,12 +27,12 @@ def filesystem(path: str) -> tuple[pafs.FileSystem, str]:
 
 
 def is_local(fs: pafs.FileSystem) -> bool:
-    """True if `fs` is this machine's: files there can be appended to, renamed and locked."""
+    """Return whether `fs` is this machine's: files there can be appended to, renamed and locked."""
     return isinstance(fs, pafs.LocalFileSystem)
 
 
 def exists(fs: pafs.FileSystem, path: str) -> bool:
-    """True if there is a file or folder at `path`."""
+    """Return whether there is a file or folder at `path`."""
     return fs.get_file_info(path).type != pafs.FileType.NotFound
 
 

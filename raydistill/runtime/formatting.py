@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 def dollars(usd: float | None) -> str:
-    """USD with four decimals below one dollar, with two above: "$0.0123", "$4.20"; None has no known price."""
+    """Format USD with four decimals below one dollar and two above: "$0.0123", "$4.20". None: the price is unknown."""
     if usd is None:
         return "price unknown"
     return f"${usd:,.4f}" if 0 < usd < 1 else f"${usd:,.2f}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as "40 s", "12 min" or "2.5 h"."""
+    """Format seconds as "40 s", "12 min" or "2.5 h"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = seconds / 60
@@ -19,7 +19,7 @@ def duration(seconds: float) -> str:
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
-    """0.973 as "97.3 %"; a dash if there is no figure."""
+    """Format 0.973 as "97.3 %"; a dash if there is no figure."""
     return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 

@@ -1,7 +1,8 @@
 """Servers that run beside raydistill in a process of their own, and never outlive it.
 
-The child gets its settings as one JSON line on stdin (so that no key is ever in argv), answers with one JSON line when
-it is ready, and ends when stdin ends: also when the parent was killed by SIGKILL, and on every platform.
+Protocol: the parent writes the settings as one JSON line to the child's stdin (no key is ever in argv). The child
+writes one JSON line to stdout when it is ready. It ends when its stdin ends, which happens on every platform when the
+parent ends, even by SIGKILL.
 """
 
 from __future__ import annotations
@@ -16,84 +17,122 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import raydistill
 from raydistill.runtime.errors import TeacherError
 
 LOG_TAIL = 600  # characters of the child's output that an error shows
+EXIT_TIMEOUT_S = 5  # for the child to end by itself
+EXIT_CODE_TIMEOUT_S = 10
 
 
 @contextmanager
 def running(module: str, config: Mapping[str, Any], *, what: str, hint: str, ready_s: float) -> Iterator[Any]:
-    """Run `python -m module --child` for the length of the block; yields what the child said when it was ready.
+    """Run `python -m module --child` for the length of the block.
 
-    Raises TeacherError, with the end of the child's output, if it ends early or is not ready after `ready_s` seconds.
+    Args:
+        module: its main calls `attach`.
+        config: settings of the child, JSON-able.
+        what: name of the server at the start of an error message.
+        hint: what to do if it does not start.
+        ready_s: seconds until the child must be ready.
+
+    Yields:
+        what the child reported when it was ready.
+
+    Raises:
+        TeacherError: the child ended early or was not ready in time; the text has the end of its output.
     """
-    package = str(Path(raydistill.__file__).parents[1])
-    path = os.pathsep.join(p for p in (package, os.environ.get("PYTHONPATH")) if p)
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
             [sys.executable, "-m", module, "--child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": _python_path()},
             start_new_session=True,  # Ctrl-C is for the parent, which still needs the server to finish cleanly
         )
-        assert child.stdin
-        assert child.stdout
         try:
-            yield _ready(child, config, log, what=what, hint=hint, ready_s=ready_s)
+            problem, message = _start(child, config, ready_s)
+            if problem:
+                raise TeacherError(f"{what} {problem}{_tail(log)}", hint)
+            yield message
         finally:
-            with suppress(BrokenPipeError):
-                child.stdin.close()
-            try:
-                child.wait(5)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-            child.stdout.close()
+            _stop(child)
 
 
-def _ready(
-    child: subprocess.Popen[bytes], config: Mapping[str, Any], log: BinaryIO, *, what: str, hint: str, ready_s: float
-) -> Any:
+def _python_path() -> str:
+    """Return a PYTHONPATH on which the child finds the same raydistill as its parent."""
+    folders = [str(Path(raydistill.__file__).parents[1])]
+    if os.environ.get("PYTHONPATH"):
+        folders.append(os.environ["PYTHONPATH"])
+    return os.pathsep.join(folders)
+
+
+def _start(child: subprocess.Popen[bytes], config: Mapping[str, Any], ready_s: float) -> tuple[str, Any]:
+    """Send the settings and wait for the child's report; return (problem or "", report)."""
     assert child.stdin
     assert child.stdout
-    answer: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=lambda out: answer.put(out.readline()), args=(child.stdout,), daemon=True).start()
+    lines: SimpleQueue[bytes] = SimpleQueue()
+    # A thread, because reading a pipe has no timeout on every platform.
+    threading.Thread(target=_read_line, args=(child.stdout, lines), daemon=True).start()
     try:
         child.stdin.write(json.dumps(config).encode() + b"\n")
         child.stdin.flush()
-        line = answer.get(timeout=ready_s)
-        problem = f"ended with exit code {child.wait(10)}" if not line else ""
+        line = lines.get(timeout=ready_s)
+        if not line:
+            return f"ended with exit code {child.wait(EXIT_CODE_TIMEOUT_S)}", None
     except BrokenPipeError:
-        problem = f"ended with exit code {child.wait(10)}"
+        return f"ended with exit code {child.wait(EXIT_CODE_TIMEOUT_S)}", None
     except (Empty, subprocess.TimeoutExpired):
         child.kill()
-        problem = f"was not ready after {ready_s:.0f} s"
-    if problem:
-        log.seek(0)
-        tail = log.read().decode(errors="replace").strip()[-LOG_TAIL:]
-        raise TeacherError(f"{what} {problem}" + (f":\n{tail}" if tail else ""), hint)
-    return json.loads(line)
+        return f"was not ready after {ready_s:.0f} s", None
+    return "", json.loads(line)
+
+
+def _read_line(stream: IO[bytes], lines: SimpleQueue[bytes]) -> None:
+    lines.put(stream.readline())
+
+
+def _tail(log: BinaryIO) -> str:
+    """Return the end of the child's output, after a colon; "" if it wrote nothing."""
+    log.seek(0)
+    output = log.read().decode(errors="replace").strip()
+    return f":\n{output[-LOG_TAIL:]}" if output else ""
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    """Close the child's stdin, which ends it; kill it if it does not end."""
+    assert child.stdin
+    assert child.stdout
+    with suppress(BrokenPipeError):
+        child.stdin.close()
+    try:
+        child.wait(EXIT_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    child.stdout.close()
 
 
 def attach() -> tuple[Any, Callable[[Any], None]]:
-    """In the child: its settings, and a function that reports it ready. The process ends when the parent is gone."""
+    """Connect a child to its parent: return its settings, and a function that reports it ready.
+
+    From then on the process ends when its parent does, and what is printed to stdout goes to the parent's log.
+    """
     config = json.loads(sys.stdin.readline())
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else is printed goes to the log
+    to_parent = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def ready(message: Any) -> None:
-        print(json.dumps(message), file=out, flush=True)
-        out.close()
+        print(json.dumps(message), file=to_parent, flush=True)
+        to_parent.close()
 
     return config, ready
 
 
 def _end_with_parent() -> None:
-    sys.stdin.read()
+    sys.stdin.read()  # returns when the parent closes the pipe or ends
     os._exit(0)  # no clean-up to wait for, and nothing that could hang
