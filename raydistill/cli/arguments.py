@@ -11,6 +11,7 @@ import argparse
 import difflib
 import json
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import yaml
@@ -126,25 +127,30 @@ def _normalise(argv: Sequence[str]) -> list[str]:
     Without its value a boolean flag would take the argument behind it: `--local my.yaml`.
     """
     normalised: list[str] = []
-    for position, argument in enumerate(argv):
-        if not argument.startswith("--"):
-            normalised.append(_json_list(argument) if normalised and normalised[-1] in LIST_FLAGS else argument)
-            continue
-        name, equals, value = argument.partition("=")
-        flag = "--" + name.removeprefix("--").replace("-", "_")
-        if flag == "--teacher":
-            flag = "--teacher.kind"
-        if flag in BOOLEAN_FLAGS and not equals and not _is_boolean(argv[position + 1 : position + 2]):
-            equals = "="
-            value = "true"
-        if flag in LIST_FLAGS:
-            value = _json_list(value)
-        normalised.append(f"{flag}{equals}{value}")
+    previous = ""
+    for argument, following in zip_longest(argv, argv[1:], fillvalue=""):
+        if argument.startswith("--"):
+            previous, equals, value = _normalise_flag(argument)
+            if previous in BOOLEAN_FLAGS and not equals and following.lower() not in ("true", "false"):
+                equals = "="
+                value = "true"
+            normalised.append(f"{previous}{equals}{value}")
+        elif previous in LIST_FLAGS:
+            normalised.append(_json_list(argument))
+        else:
+            normalised.append(argument)
     return normalised
 
 
-def _is_boolean(following: Sequence[str]) -> bool:
-    return bool(following) and following[0].lower() in ("true", "false")
+def _normalise_flag(argument: str) -> tuple[str, str, str]:
+    """Split `--flag=value` into the flag under its full name, "=" or "", and the value."""
+    name, equals, value = argument.partition("=")
+    flag = "--" + name.removeprefix("--").replace("-", "_")
+    if flag == "--teacher":
+        flag = "--teacher.kind"
+    if flag in LIST_FLAGS:
+        value = _json_list(value)
+    return flag, equals, value
 
 
 def _json_list(text: str) -> str:

@@ -58,9 +58,8 @@ def merge(tree: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, An
     merged = dict(tree)
     for name, value in overrides.items():
         section = merged.get(name)
-        if isinstance(value, Mapping):
-            below = section if isinstance(section, Mapping) else {}
-            merged[name] = merge(below, value)
+        if isinstance(value, Mapping) and isinstance(section, Mapping):
+            merged[name] = merge(section, value)
         else:
             merged[name] = value
     return merged

@@ -75,7 +75,10 @@ def _dispatch(argv: list[str]) -> None:
         parser.parse_args([name])
     if name not in COMMANDS:
         matches = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"Did you mean {matches[0]}?" if matches else f"Commands: {', '.join(COMMANDS)}."
+        if matches:
+            hint = f"Did you mean {matches[0]}?"
+        else:
+            hint = f"Commands: {', '.join(COMMANDS)}."
         raise UserError(f"There is no command {name}.", hint)
     importlib.import_module(f"raydistill.cli.{name}").main(argv[1:])
 

@@ -156,10 +156,12 @@ def _verify() -> None:
     """Compare the benchmarks with the published hashes, counts and splits; exit with 1 on a difference."""
     failed = 0
     for result in check.checks():
-        verdict = "ok  " if result.ok else "FAIL"
-        text = result.found if result.ok else f"{result.found}, expected {result.expected}"
-        console.print(f"{verdict} {result.task:<26} {result.what:<20} {text}")
-        failed += not result.ok
+        line = f"{result.task:<26} {result.what:<20} {result.found}"
+        if result.ok:
+            console.print(f"ok   {line}")
+        else:
+            console.print(f"FAIL {line}, expected {result.expected}")
+            failed += 1
     if failed:
         console.print(f"{failed} checks failed.")
         sys.exit(1)

@@ -68,7 +68,7 @@ def delete(fs: pafs.FileSystem, path: str) -> None:
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 (hex) of a local file's content."""
+    """Return the SHA-256 (hex) of a local file's content."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         _feed(digest, stream)
@@ -92,7 +92,7 @@ def identity(name: str) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _files_hash(files: tuple[tuple[str, int, int], ...]) -> str:
-    """SHA-256 (hex) of files given as (path, size, time changed); they are read once while they stay as they are."""
+    """Return the SHA-256 (hex) of files given as (path, size, time changed), read once while they stay the same."""
     digest = hashlib.sha256()
     for path, size, _ in files:
         digest.update(f"{Path(path).name} {size}\n".encode())

@@ -7,7 +7,8 @@ def dollars(usd: float | None) -> str:
     """Format USD with four decimals below one dollar and two above: "$0.0123", "$4.20". None: the price is unknown."""
     if usd is None:
         return "price unknown"
-    return f"${usd:,.4f}" if 0 < usd < 1 else f"${usd:,.2f}"
+    decimals = 4 if 0 < usd < 1 else 2
+    return f"${usd:,.{decimals}f}"
 
 
 def duration(seconds: float) -> str:
@@ -15,12 +16,16 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+    if minutes < 100:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.1f} h"
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
     """Format 0.973 as "97.3 %"; a dash if there is no figure."""
-    return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"
+    if fraction is None:
+        return "–"
+    return f"{100 * fraction:.{digits}f} %"
 
 
 def first_line(error: BaseException) -> str:
