@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from raydistill.config.base import Section, TaskName
-from raydistill.method.answer_types import AnswerType
+from raydistill.config.base import AnswerTypeName, Section, TaskName
 
 
 class ColumnSettings(Section):
@@ -42,7 +41,7 @@ class QuestionSettings(Section):
     """Your own questions: a .jsonl, .csv or .parquet file, or hf://NAME[:SUBSET] for a Hugging Face data set."""
     name: str = "custom"
     """Task name under which `file` appears in tables and report."""
-    answer_type: AnswerType | None = None
+    answer_type: AnswerTypeName | None = None
     """Answer type of `file`; needed when `file` is given."""
     columns: ColumnSettings = ColumnSettings()
     """Which columns of `file` hold what."""

@@ -116,7 +116,7 @@ def _cost(
     calls, prompt, completion, most_prompt, most_completion, seconds = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for row in rows:
         if stage == "llm_judge":
-            judged, asked = degree * EXPECTED_RIGHT, _tokens(prompts.judge(row["question"], "", row["answer"]))
+            judged, asked = degree * EXPECTED_RIGHT, _tokens(prompts.llm_judge(row["question"], "", row["answer"]))
             calls += judged
             prompt += judged * (asked + EXPECTED_RATIONALE)
             completion += judged * EXPECTED_ANSWER
