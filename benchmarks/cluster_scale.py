@@ -22,8 +22,8 @@ import pyarrow as pa
 
 from raydistill.config import ExemplarSettings
 from raydistill.exemplars.cluster import cluster
-from raydistill.exemplars.embed import vector_array
 from raydistill.exemplars.select import select
+from raydistill.exemplars.vectors import vector_array
 from raydistill.runtime import cluster as ray_cluster
 from raydistill.tables import EMBEDDINGS, QUESTIONS, SAMPLES
 

@@ -224,8 +224,8 @@ def test_student(completion: str, kind: dict[str, Any], expected: tuple[str | No
 def test_student_by_the_published_rules() -> None:
     assert student_answer("First 3 --> 4 or 5", rules="published", **NUMBER) == ("4", True)
     assert student_answer("First 3, then 5", rules="published", **NUMBER) == ("5", False)
-    assert student_answer("Yes.", mark="", **COIN) == ("yes", True)
-    assert student_answer("yes or no", rules="published", mark="", **COIN) == ("yes", True)
+    assert student_answer("Yes.", answer_marker="", **COIN) == ("yes", True)
+    assert student_answer("yes or no", rules="published", answer_marker="", **COIN) == ("yes", True)
 
 
 def test_canonical() -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from raydistill.config import ExemplarSettings
 from raydistill.exemplars.cluster import cluster
-from raydistill.exemplars.embed import embed, matrix
+from raydistill.exemplars.embed import embed
+from raydistill.exemplars.vectors import matrix
 from raydistill.runtime.errors import SettingsError, UserError
 from raydistill.runtime.store import Store
 from raydistill.runtime.weights import minilm_folder

@@ -17,8 +17,8 @@ from sklearn.metrics import adjusted_rand_score
 from raydistill.config import ExemplarSettings
 from raydistill.exemplars.cluster import choose_k, cluster, plane
 from raydistill.exemplars.conditions import exemplar_rationale
-from raydistill.exemplars.embed import vector_array
 from raydistill.exemplars.select import leave_one_out, select, select_remote
+from raydistill.exemplars.vectors import vector_array
 from raydistill.runtime.errors import UserError
 from raydistill.tables import CLUSTERS, EMBEDDINGS, EXEMPLARS, QUESTIONS, SAMPLES
 
@@ -300,7 +300,7 @@ def test_the_sampled_start_agrees_with_exact_k_means() -> None:
     x, _ = blobs(10_000, 8)
     exact = cluster(x, 8, seed=192, n_init=10)
     sampled = cluster(x, 8, seed=192, n_init=10, largest_exact=100_000)
-    assert (exact.how, sampled.how) == ("exact", "started on 1250 rows")
+    assert (exact.start, sampled.start) == ("exact", "started on 1250 rows")
     assert sampled.inertia < exact.inertia * 1.001
     assert adjusted_rand_score(exact.labels, sampled.labels) > 0.99
 

@@ -72,7 +72,7 @@ def test_what_would_be_kept_is_asked_and_nothing_else() -> None:
     )
     rows = llm_judge.asks(asked, zero, NONE, settings(check_steps=True, drop_duplicates=True)).to_pylist()
     assert [(r["question_id"], r["degree"], r["sample_index"]) for r in rows] == [("q0", 8, 3), ("q0", 8, 4)]
-    assert rows[0]["prompt"] == rows[1]["prompt"] == prompts.judge("How many, 0?", GOOD, "5")
+    assert rows[0]["prompt"] == rows[1]["prompt"] == prompts.llm_judge("How many, 0?", GOOD, "5")
     assert rows[0]["prompt"] == (
         "Q: How many, 0?\nA: Tom has 3 apples. He gets 2 more, so 3 + 2 = 5. The answer is 5.\n\nIs every step of this "
         "reasoning valid, and does the reasoning lead to this answer? Reply with yes or no.\nVerdict:"
@@ -128,7 +128,7 @@ def test_the_simulated_teacher_sees_through_its_own_lucky_rationales(task: str) 
         text = rationales.WORDINGS[puzzle.kind](puzzle, attempt(puzzle, rng, right=True, lucky=lucky), rng, True)
         for accuracy, counts in seen.items():
             how = SimulatedSettings(judge_accuracy=accuracy, run_on_fraction=0)
-            reply = rationales.reply(prompts.judge(row["question"], text, row["answer"]), -1, how)
+            reply = rationales.reply(prompts.llm_judge(row["question"], text, row["answer"]), -1, how)
             counts[lucky, llm_judge.verdict(reply)] += 1
     perfect, fair = seen[1.0], seen[0.7]
     assert not perfect[True, "yes"]

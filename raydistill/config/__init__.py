@@ -12,7 +12,15 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from raydistill.config.base import STORAGE_KEYS, Affects, MethodName, Section, TaskName, without_secret
+from raydistill.config.base import (
+    STORAGE_KEYS,
+    Affects,
+    AnswerTypeName,
+    MethodName,
+    Section,
+    TaskName,
+    without_secret,
+)
 from raydistill.config.questions import ColumnSettings, QuestionSettings
 from raydistill.config.rationales import CurationSettings, ExemplarSettings
 from raydistill.config.renamed import outdated
@@ -21,7 +29,7 @@ from raydistill.config.teacher import LocalServerSettings, PriceSettings, Simula
 
 __all__ = [
     "Affects",
-    "AnswerType",
+    "AnswerTypeName",
     "CascadeSettings",
     "ColumnSettings",
     "CurationSettings",

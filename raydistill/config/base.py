@@ -12,23 +12,18 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
 from raydistill.method import methods
-
-TaskName = Literal[
-    "single_eq",
-    "addsub",
-    "multiarith",
-    "svamp",
-    "date_understanding",
-    "tracking_shuffled_objects",
-    "last_letter_concatenation",
-    "coin_flip",
-]
+from raydistill.method.answer_types import ANSWER_TYPES
+from raydistill.method.benchmarks import BENCHMARKS
 
 # Choices that come from records: pydantic checks the names, a type checker sees text.
 if TYPE_CHECKING:
+    AnswerTypeName = str
     MethodName = str
+    TaskName = str
 else:
+    AnswerTypeName = Literal[tuple(ANSWER_TYPES)]
     MethodName = Literal[tuple(method.name for method in methods.trained())]
+    TaskName = Literal[tuple(BENCHMARKS)]
 
 STORAGE_KEYS = "storage takes its keys from its own environment variables or files"
 

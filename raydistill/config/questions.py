@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from raydistill.config.base import Section, TaskName
-from raydistill.method.answer_types import AnswerType
+from raydistill.config.base import AnswerTypeName, Section, TaskName
 
 
 class ColumnSettings(Section):
@@ -51,7 +50,7 @@ class QuestionSettings(Section):
     (extra `hub`)."""
     name: str = "custom"
     """Task name of `file` in tables and report."""
-    answer_type: AnswerType | None = None
+    answer_type: AnswerTypeName | None = None
     """Answer type of `file`; required with `file`."""
     columns: ColumnSettings = ColumnSettings()
     """The columns of `file`."""

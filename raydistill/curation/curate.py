@@ -140,7 +140,7 @@ def _fault(sample: dict[str, Any], question: dict[str, Any], rationale: str, set
     if settings.check_steps:
         kind = {"answer_type": question["answer_type"], "choices": question["choices"] or ()}
         fault = steps.check(sample["rationale"], question=question["question"], prediction=sample["prediction"], **kind)
-        return fault or ""
+        return str(fault or "")
     return ""
 
 

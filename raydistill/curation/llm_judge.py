@@ -44,7 +44,7 @@ def asks(questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table, settings:
         question
         | {name: row[name] for name in KEY}
         | {
-            "prompt": prompts.judge(
+            "prompt": prompts.llm_judge(
                 row["question"],
                 answers.clean_rationale(row["rationale"]),
                 answers.canonical(row["answer"], question["answer_type"]),

@@ -1,7 +1,7 @@
 """The methods that are compared: one record each. Settings, stages and report take their choices and labels from here.
 
-A method says how the teacher is asked, which of its answers may become exemplars, when the answer is asked for by a
-second call, and what the student learns to write (Li et al. 2024, section 3 and Tables 3 to 5).
+A method says how the teacher is prompted, which of its answers may become exemplars, when an answer call follows, and
+what the student learns to write (Li et al. 2024, section 3 and Tables 3 to 5).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 
 class Method(NamedTuple):
-    """How training text is made, or, of a method without training, how an untrained student is asked."""
+    """How training text is made or, without training, how a student is prompted as it comes."""
 
     name: str
     label: str
@@ -18,17 +18,17 @@ class Method(NamedTuple):
     short_label: str
     """For charts and narrow tables."""
     prompt: Literal["none", "zero_shot", "few_shot"]
-    """How the teacher is asked for rationales; none: it is not asked."""
+    """How the teacher is prompted for rationales; none: it is not."""
     exemplars: Literal["none", "any_answer", "correct_answer"]
     """Which zero-shot samples may become exemplars of its few-shot prompt."""
     answer_call: Literal["never", "always", "if_missing"]
-    """When the answer is asked for by a second call; if_missing: only where the rationale does not hold it."""
+    """When an answer call follows; if_missing: only if the rationale does not hold the answer."""
     target: Literal["answer", "rationale"]
     """What the student writes: the answer alone, or a rationale with its answer."""
     is_trained: bool = True
     """False: the student is evaluated as it comes."""
     teacher_label: str = ""
-    """How the teacher was asked, in words."""
+    """How the teacher was prompted, in words."""
 
     @property
     def asks_teacher(self) -> bool:
@@ -110,10 +110,10 @@ UNTRAINED = tuple(method.name for method in _IN_REPORT_ORDER if not method.is_tr
 
 
 def trained() -> list[Method]:
-    """The methods that students are trained by: the choices of `students.methods`."""
+    """Return the methods that students are trained by: the choices of `students.methods`."""
     return [method for method in METHODS.values() if method.is_trained]
 
 
 def few_shot(names: list[str]) -> list[Method]:
-    """Of the methods in `names`, those whose prompt has exemplars, in report order."""
+    """Return the methods of `names` whose prompt has exemplars, in report order."""
     return [method for method in METHODS.values() if method.name in names and method.prompt == "few_shot"]

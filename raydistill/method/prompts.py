@@ -8,30 +8,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-THINK = "Let's think step by step."
-GENERIC_TRIGGER = "\nTherefore, the answer is"
+from raydistill.method.answer_readers.options import letter
+from raydistill.method.answer_types import ANSWER_TYPES, GENERIC_TRIGGER
+from raydistill.method.benchmarks import BENCHMARKS
 
-JUDGE = (
+THINK = "Let's think step by step."
+
+LLM_JUDGE = (
     "\n\nIs every step of this reasoning valid, and does the reasoning lead to this answer? Reply with yes or no.\n"
     "Verdict:"
 )
-
-_ARABIC = "\nTherefore, the answer (arabic numerals) is"
-_PER_DATASET = {
-    "single_eq": _ARABIC,
-    "addsub": _ARABIC,
-    "multiarith": _ARABIC,
-    "svamp": _ARABIC,
-    "date_understanding": "\nTherefore, among A through F, the answer is",
-    "tracking_shuffled_objects": "\nTherefore, among A through C, the answer is",
-    "coin_flip": "\nTherefore, the answer (Yes or No) is",
-    "last_letter_concatenation": GENERIC_TRIGGER,
-}
+"""What the prompt of the LLM judge ends with."""
 
 
 def zero_shot(question: str) -> str:
-    """The rationale prompt without exemplars."""
+    """Return the rationale prompt without exemplars."""
     return f"Q: {question}\nA: {THINK}"
+
+
+def few_shot(block: str, question: str) -> str:
+    """Return the rationale prompt behind an `exemplar_block`."""
+    return block + zero_shot(question)
+
+
+def exemplar_block(exemplars: Sequence[Mapping[str, Any]]) -> str:
+    """Return the exemplars (fields question, rationale, answer; canonical answers) as they precede every question."""
+    blocks = [_exemplar(str(row["question"]), str(row["rationale"]), str(row["answer"])) for row in exemplars]
+    return "".join(blocks)
 
 
 def answer_call(
@@ -42,33 +45,36 @@ def answer_call(
     trigger: Literal["generic", "per_dataset"] = "generic",
     choices: Sequence[str] = (),
 ) -> str:
-    """The second prompt, which asks for the answer; `rationale` is the completion of the first, as it came.
+    """Return the prompt of the answer call; it is the same after zero-shot and few-shot rationales.
 
-    The same after zero-shot and few-shot rationales: exemplars are left out to keep the call cheap. `generic` is the
-    trigger of Ho et al. 2023, `per_dataset` those of Kojima et al. 2022; with `choices`, a tracking question of more
-    than three options is asked for its own range of letters.
+    Exemplars are left out to keep the call cheap.
+
+    Args:
+        question: the question.
+        rationale: the completion of the first call, as it came.
+        task: the task's name.
+        trigger: generic, the words of Ho et al. 2023, or per_dataset, those of Kojima et al. 2022 for a benchmark.
+        choices: option texts of a letter question; more than the benchmark has widen the range of letters.
     """
-    asks = GENERIC_TRIGGER if trigger == "generic" else _PER_DATASET.get(task, GENERIC_TRIGGER)
-    if len(choices) > 3 and task == "tracking_shuffled_objects":
-        asks = asks.replace("A through C", f"A through {chr(ord('A') + len(choices) - 1)}")
     # Chat answers lack the leading space of a completion: "step by step.First" must not happen.
     space = " " if rationale and not rationale[0].isspace() else ""
-    return zero_shot(question) + space + rationale + asks
+    ending = GENERIC_TRIGGER if trigger == "generic" else _benchmark_trigger(task, choices)
+    return zero_shot(question) + space + rationale + ending
 
 
-def exemplar_block(exemplars: Sequence[Mapping[str, Any]]) -> str:
-    """The exemplars (fields question, rationale, answer; canonical answers) as they stand before every question."""
-    return "".join(_exemplar(**{name: str(e[name]) for name in ("question", "rationale", "answer")}) for e in exemplars)
+def llm_judge(question: str, rationale: str, answer: str) -> str:
+    """Return the prompt that asks whether a rationale (clean, so without its answer sentence) holds."""
+    return f"Q: {question}\nA: {rationale} The answer is {answer}.{LLM_JUDGE}"
 
 
-def few_shot(block: str, question: str) -> str:
-    """The rationale prompt behind an `exemplar_block`."""
-    return block + zero_shot(question)
-
-
-def judge(question: str, rationale: str, answer: str) -> str:
-    """The prompt that asks whether a rationale (clean, so without its answer sentence) holds."""
-    return f"Q: {question}\nA: {rationale} The answer is {answer}.{JUDGE}"
+def _benchmark_trigger(task: str, choices: Sequence[str]) -> str:
+    """Return what the answer call of a benchmark ends with; that of other tasks is generic."""
+    benchmark = BENCHMARKS.get(task)
+    if benchmark is None:
+        return GENERIC_TRIGGER
+    trigger = ANSWER_TYPES[benchmark.answer_type].trigger
+    options = max(benchmark.n_options, len(choices))
+    return trigger.replace("{last}", letter(options - 1))
 
 
 def _exemplar(question: str, rationale: str, answer: str) -> str:

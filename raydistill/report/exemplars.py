@@ -7,7 +7,7 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydistill.exemplars.conditions import WAIVED, failures
+from raydistill.exemplars.conditions import RELAXATION_LEVELS, failures
 from raydistill.report import labels, plots, results
 from raydistill.report.results import Row
 from raydistill.report.run import Run
@@ -59,7 +59,7 @@ def _without(points: list[Row], method: str, run: Run) -> list[Row]:
             how, right = run.settings.exemplars, method == "new_fine_tune_cot"
             question = questions.get(question_id)
             failed = failures(question, samples.get(question_id), how, must_be_right=right) if question else {}
-            told = "; ".join(text for name, text in failed.items() if name not in WAIVED[-1])
+            told = "; ".join(text for name, text in failed.items() if name not in RELAXATION_LEVELS[-1])
             reasons.append(told or "repeats the question of an exemplar")
         over = [p | {"rank": i, "reason": why} for i, (p, why) in enumerate(zip(members, reasons, strict=False))]
         rows.append({"cluster": cluster, "cluster_size": len(members), "relaxation_level": 1, "question": None})
@@ -72,7 +72,7 @@ def _shown(row: Row, questions: dict[str, Row]) -> Row:
     counted = Counter(p["reason"].split(":")[0] for p in over).most_common()
     listed = [p | {"question": _clipped(questions.get(p["question_id"]))} for p in over[:LISTED]]
     counts = {"reasons": counted, "of": row.get("of", len(over))}
-    return row | counts | {"passed_over": listed, "stand_in": row["relaxation_level"] > len(WAIVED)}
+    return row | counts | {"passed_over": listed, "stand_in": row["relaxation_level"] > len(RELAXATION_LEVELS)}
 
 
 def _by_id(table: pa.Table, ids: list[str]) -> dict[str, Row]:

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 from raydistill.config import SimulatedSettings
 from raydistill.method import answers, steps
-from raydistill.method.answer_types import AnswerType
-from raydistill.method.prompts import JUDGE
+from raydistill.method.prompts import LLM_JUDGE
 from raydistill.simulated.puzzles import Puzzle, Working, attempt, choice_letter, recognise, turned
 
 GREEDY = -1  # sample number of temperature 0
@@ -46,8 +45,8 @@ def read_prompt(prompt: str) -> Ask:
     last = prompt[starts[-1].end() :] if starts else prompt
     exemplars = prompt[: starts[-1].start()].strip() if starts else ""
     question, _, answer = last.partition("\nA:")
-    if answer.endswith(JUDGE):
-        return Ask(question.strip(), exemplars, "judge", answer.removesuffix(JUDGE))
+    if answer.endswith(LLM_JUDGE):
+        return Ask(question.strip(), exemplars, "judge", answer.removesuffix(LLM_JUDGE))
     body = _THINK.sub("", answer)
     ending = _ANSWER_CALL.search(body)
     if ending and body.strip():
@@ -322,7 +321,7 @@ def number_words(value: int) -> str:
 
 
 # --- judging ---------------------------------------------------------------------------------------------------------
-_ANSWER_TYPES: dict[str, AnswerType] = {"coin": "yes_no", "letters": "letters", "number": "number", "other": "text"}
+_ANSWER_TYPES: dict[str, str] = {"coin": "yes_no", "letters": "letters", "number": "number", "other": "text"}
 
 
 def _verdict(ask: Ask, puzzle: Puzzle, rng: Random, settings: SimulatedSettings) -> str:

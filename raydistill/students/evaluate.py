@@ -63,7 +63,7 @@ def ask(
                 choices=row["choices"],
                 rules=rules,
                 task=task,
-                mark=text.mark_of(method),
+                answer_marker=text.mark_of(method),
             )
             judged[f"{name}prediction"] = prediction
             judged[f"{name}correct"] = answers.is_correct(prediction, gold, answer_type=kind, rules=rules, task=task)

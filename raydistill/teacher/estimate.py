@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from raydistill.config import Settings
 from raydistill.method import prompts
+from raydistill.method.benchmarks import exemplar_limits
 from raydistill.teacher import plan
 from raydistill.teacher.limits import pricing
 
@@ -97,7 +98,7 @@ def _typical_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _k(task: str, settings: Settings) -> int:
-    k = settings.exemplars.n_clusters or (4 if task == "last_letter_concatenation" else 8)
+    k = settings.exemplars.n_clusters or exemplar_limits(task).clusters
     return k * settings.exemplars.per_cluster
 
 
@@ -116,7 +117,7 @@ def _cost(
     calls, prompt, completion, most_prompt, most_completion, seconds = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for row in rows:
         if stage == "llm_judge":
-            judged, asked = degree * EXPECTED_RIGHT, _tokens(prompts.judge(row["question"], "", row["answer"]))
+            judged, asked = degree * EXPECTED_RIGHT, _tokens(prompts.llm_judge(row["question"], "", row["answer"]))
             calls += judged
             prompt += judged * (asked + EXPECTED_RATIONALE)
             completion += judged * EXPECTED_ANSWER
