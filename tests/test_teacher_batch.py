@@ -19,7 +19,11 @@ from raydistill.config import PriceSettings, TeacherSettings
 from raydistill.runtime.errors import BudgetReached, TeacherError
 from raydistill.runtime.progress import Progress
 from raydistill.teacher import batch, journal
-from raydistill.teacher.caller import About
+from raydistill.teacher.api.request import Request
+from raydistill.teacher.batch.batch_api import BatchApi
+from raydistill.teacher.batch.collector import BatchRequest, split
+from raydistill.teacher.batch.notes import Note, Notes
+from raydistill.teacher.caller import Provenance
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.limits.governor import Limits
 
@@ -157,10 +161,10 @@ def buy(url: str, folder: Path, table: Any, *, limits: Limits | None = None, **o
     price = PriceSettings(input=1.0, output=2.0)
     settings = TeacherSettings(kind="api", transport="batch", backoff_s=0.01, max_attempts=3, price=price)
     endpoint = Endpoint(url, "m", "m", url, SecretStr("sk-batch-123"), 7)
-    about = About("run", "session", "zero_shot")
+    provenance = Provenance("run", "session", "zero_shot")
     with Progress(io.StringIO()).stage("zero_shot") as shown:
         place = journal.Folder(str(folder))
-        return batch.ask(table, settings, endpoint, place, about, limits or Limits(1), shown, **options)
+        return batch.run(table, settings, endpoint, place, provenance, limits or Limits(1), shown, **options)
 
 
 def test_a_stage_in_batches_split_by_count(served: tuple[BatchServer, str], tmp_path: Path) -> None:
@@ -179,11 +183,9 @@ def test_a_stage_in_batches_split_by_count(served: tuple[BatchServer, str], tmp_
 
 
 def test_files_are_split_by_size() -> None:
-    from raydistill.teacher.api.request import Request
-
     request = Request("u", "completions", "m", "é" * 1000, 8, 0.0)
-    wanted = [batch.Wanted(request, [0], request.keys([0]), "t", "rationale")] * 10
-    parts = list(batch.split(wanted, 100, 3 * len(wanted[0].line)))
+    line = BatchRequest(request, [0], request.keys([0]), "t", "rationale")
+    parts = list(split([line] * 10, 100, 3 * len(line.line)))
     assert [len(part) for part in parts] == [3, 3, 3, 1]
 
 
@@ -216,15 +218,18 @@ def test_a_process_that_died_finds_its_batches_again(
 
     with monkeypatch.context() as patch:
         if moment == "running":
-            patch.setattr(batch._Batches, "_finish", die)
+            patch.setattr(BatchApi, "retrieve", die)
         else:
-            note, notes = batch._Batches._note, []
+            save = Notes.save
+            saved: list[Note] = []
 
-            def once(self: Any, what: dict[str, Any]) -> None:
-                notes.append(what)
-                note(self, what) if len(notes) == 1 else die()
+            def save_once(self: Notes, note: Note) -> None:
+                if saved:
+                    die()
+                saved.append(note)
+                save(self, note)
 
-            patch.setattr(batch._Batches, "_note", once)
+            patch.setattr(Notes, "save", save_once)
         with pytest.raises(Killed):
             buy(url, tmp_path, asks(6))
     assert len(server.batches) == 1
@@ -242,7 +247,7 @@ def test_lines_under_way_are_reserved_against_the_budget(
     server, url = served
     line = max(len(prompt) for prompt in asks(20)["prompt"].to_pylist()) // 2 + 16 + 128  # the most it may take
     with monkeypatch.context() as patch:
-        patch.setattr(batch._Batches, "_finish", lambda *_: 1 / 0)  # killed while its batch runs
+        patch.setattr(BatchApi, "retrieve", lambda *_: 1 / 0)  # killed while its batch runs
         with pytest.raises(ZeroDivisionError):
             buy(url, tmp_path, asks(6))
     buy(url, tmp_path, asks(20), limits=Limits(1, tokens=10 * line))
