@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -142,10 +141,9 @@ def _simulated(settings: TeacherSettings) -> Iterator[Endpoint]:
 
 @contextmanager
 def _local(settings: TeacherSettings) -> Iterator[Endpoint]:
-    from raydistill.runtime import weights
     from raydistill.teacher import local_server
 
-    gguf = Path(settings.local.gguf).expanduser() if settings.local.gguf else weights.smollm2_gguf()
+    gguf = local_server.gguf_file(settings.local)
     with local_server.serve(settings.local) as server:
         yield Endpoint(
             base_url=server.base_url,

@@ -91,7 +91,7 @@ def of_response(
 
 
 def _code(reply: ErrorReply, dialect: Dialect) -> str:
-    """Return one of the codes of `errors`, by the server's code or else by its text; the server's code if neither is."""
+    """Return one of the codes of `errors`, by the server's code or else its text; failing both, the server's own."""
     if reply.code in dialect.codes:
         return dialect.codes[reply.code]
     for pattern, code in _CODE_BY_TEXT:

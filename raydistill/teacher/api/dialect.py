@@ -49,7 +49,8 @@ class Dialect:
     limit_names: tuple[str, ...]
     """Names of the completion limit, in the order in which to try them: a model may refuse one and take the next."""
     parameters: Mapping[str, str]
-    """Parameters that a model may refuse: name on the wire to the name of the `Request`'s field (a limit's own name)."""
+    """Parameters that a model may refuse: name on the wire to the name in `Endpoint.refuses` (temperature, stop, seed; a
+    completion limit keeps its own)."""
     codes: Mapping[str, str]
     """The API's error codes to those of `errors`."""
 
