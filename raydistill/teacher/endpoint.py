@@ -56,15 +56,18 @@ class Endpoint:
             temperature: 0 for greedy decoding.
             stop: Sequences that end a completion.
         """
+        takes_temperature = temperature_name(temperature) not in self.refuses
+        takes_stop = "stop" not in self.refuses
+        takes_seed = "seed" not in self.refuses
         return Request(
             identity=self.identity,
             dialect=dialect,
             model=self.model,
             prompt=prompt,
             max_tokens=max_tokens,
-            temperature=None if temperature_name(temperature) in self.refuses else temperature,
-            stop=() if "stop" in self.refuses else stop,
-            seed=None if "seed" in self.refuses else self.seed,
+            temperature=temperature if takes_temperature else None,
+            stop=stop if takes_stop else (),
+            seed=self.seed if takes_seed else None,
             limit_name=self._limit_name(dialect),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from raydistill.teacher.api import openai_api
+from raydistill.teacher.api.dialect import JsonObject
 
 
 def _prompt_value(prompt: str) -> str:
@@ -15,7 +16,7 @@ def _prompt_of(value: Any) -> str:
     return value
 
 
-def _text_of(choice: dict[str, Any]) -> str:
+def _text_of(choice: JsonObject) -> str:
     return choice["text"] or ""
 
 

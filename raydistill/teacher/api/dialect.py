@@ -10,11 +10,15 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from raydistill.teacher.api.reply import Reply
     from raydistill.teacher.api.request import Request
+
+
+JsonObject: TypeAlias = dict[str, Any]
+"""An object of a request or reply: what is in it, the server decides."""
 
 
 class ErrorReply(NamedTuple):
@@ -49,16 +53,15 @@ class Dialect:
     limit_names: tuple[str, ...]
     """Names of the completion limit, in the order in which to try them: a model may refuse one and take the next."""
     parameters: Mapping[str, str]
-    """Parameters that a model may refuse: name on the wire to the name in `Endpoint.refuses` (temperature, stop, seed; a
-    completion limit keeps its own)."""
+    """Parameters that a model may refuse, by their name on the wire: temperature, stop, seed or a limit's own name."""
     codes: Mapping[str, str]
     """The API's error codes to those of `errors`."""
 
     headers: Callable[[str], dict[str, str]]
     """Headers that carry the API key."""
-    prompt_value: Callable[[str], Any]
+    prompt_value: Callable[[str], object]
     """The prompt as it stands in a body."""
-    body: Callable[[Request, list[int]], dict[str, Any]]
+    body: Callable[[Request, list[int]], JsonObject]
     """The JSON body that requests samples of these indices."""
     read_reply: Callable[[bytes, Mapping[str, str], str], Reply]
     """The reply of (body, headers, prompt). Raises CallError (transient) if the body is no completion."""

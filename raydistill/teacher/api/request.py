@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from raydistill.teacher.api import dialect as dialects
+from raydistill.teacher.api.dialect import JsonObject
 from raydistill.teacher.api.errors import CallError
 
 
@@ -33,7 +33,7 @@ class Request:
     limit_name: str = "max_tokens"
     """The name under which `max_tokens` is sent (`Dialect.limit_names`)."""
 
-    def canonical(self) -> dict[str, Any]:
+    def canonical(self) -> JsonObject:
         """Return everything that the answer depends on but the sample index; never the API key.
 
         Its JSON makes the journal's keys: what it returns for a request must never change.
@@ -65,7 +65,7 @@ class Request:
             keys.append(digest.hexdigest())
         return keys
 
-    def body(self, samples: list[int]) -> dict[str, Any]:
+    def body(self, samples: list[int]) -> JsonObject:
         """Return the JSON body that requests `samples`."""
         return dialects.load(self.dialect).body(self, samples)
 
