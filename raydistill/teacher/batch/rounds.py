@@ -37,13 +37,13 @@ POLL_GROWTH = 1.5
 
 
 def run(
-    asks: pa.Table,
+    prompts: pa.Table,
     settings: TeacherSettings,
     endpoint: Endpoint,
     folder: journal.Folder,
     provenance: Provenance,
     limits: Limits,
-    shown: Stage,
+    progress: Stage,
     *,
     max_requests: int = MAX_REQUESTS,
     max_bytes: int = MAX_BYTES,
@@ -51,24 +51,24 @@ def run(
     """Buy a stage's samples in batches.
 
     Args:
-        asks: What the teacher is sent, a row a dialogue.
+        prompts: What the teacher is sent, a row a dialogue (plan.ASKS).
         settings: The teacher's.
         endpoint: Where the batches go.
         folder: The journal.
         provenance: Who buys.
         limits: The budget; rates do not matter here.
-        shown: Where progress is shown.
+        progress: The stage's line.
         max_requests: Most lines of one batch.
         max_bytes: Most bytes of one batch's file.
 
     Returns:
-        Rows of SAMPLES with their `ledger` facts, for all rows of `asks`.
+        Rows of SAMPLES with their `ledger` facts, for all rows of `prompts`.
 
     Raises:
         BudgetReached: the next line could exceed the budget; with lenient limits the rest fails as rows.
         TeacherError: the endpoint rejects a batch.
     """
-    rounds = _Rounds(asks, settings, endpoint, folder, provenance, limits, shown, max_requests, max_bytes)
+    rounds = _Rounds(prompts, settings, endpoint, folder, provenance, limits, progress, max_requests, max_bytes)
     return asyncio.run(rounds.run())
 
 
@@ -81,23 +81,23 @@ class _Rounds:
 
     def __init__(
         self,
-        asks: pa.Table,
+        prompts: pa.Table,
         settings: TeacherSettings,
         endpoint: Endpoint,
         folder: journal.Folder,
         provenance: Provenance,
         limits: Limits,
-        shown: Stage,
+        progress: Stage,
         max_requests: int,
         max_bytes: int,
     ) -> None:
-        self.asks = asks
+        self.prompts = prompts
         self.settings = settings
         self.endpoint = endpoint
         self.folder = folder
         self.provenance = provenance
         self.limits = limits
-        self.shown = shown
+        self.progress = progress
         self.max_requests = max_requests
         self.max_bytes = max_bytes
         self.budget = Budget(limits, pricing.find(settings))
@@ -127,12 +127,12 @@ class _Rounds:
         """Run all dialogues against the journal; the collector holds what they miss."""
         self.collector.begin()
         rows: list[dict[str, Any]] = []
-        for ask in tables.rows(self.asks):
-            outcomes = await dialogue(ask, self.provenance.stage, self.endpoint, self.settings, self.collector)
-            for row, used in outcomes:
-                rows.append(row | {"ledger": ledgers.facts(used, self.provenance.session)})
+        for row in tables.rows(self.prompts):
+            outcomes = await dialogue(row, self.provenance.stage, self.endpoint, self.settings, self.collector)
+            for sample, used in outcomes:
+                rows.append(sample | {"ledger": ledgers.facts(used, self.provenance.session)})
         pending = [row["question_id"] for row in rows if row["error_kind"] == "pending"]
-        self.shown.update(self.asks.num_rows - len(set(pending)), pending=len(pending) or None)
+        self.progress.update(self.prompts.num_rows - len(set(pending)), pending=len(pending) or None)
         return rows
 
     async def _running(self) -> list[Note]:
@@ -191,7 +191,7 @@ class _Rounds:
                 if batch.status in OVER:
                     waiting.remove(note)
                     await self._take(note, batch, missing)
-            self.shown.update(batches=len(notes), in_batches=completed)
+            self.progress.update(batches=len(notes), in_batches=completed)
             if waiting:
                 await asyncio.sleep(wait_s)
                 wait_s = min(LONGEST_POLL_S, wait_s * POLL_GROWTH)
