@@ -169,7 +169,7 @@ def test_as_an_api_it_goes_through_both_stages(server: local_server.LocalServer,
 
 def test_it_does_not_outlive_a_killed_parent() -> None:
     code = (
-        "import time\nfrom raydistill.config import LocalServerSettings\nfrom raydistill.teacher import local\n"
+        "import time\nfrom raydistill.config import LocalServerSettings\nfrom raydistill.teacher import local_server\n"
         "with local_server.serve(LocalServerSettings(context_tokens=256, parallel=1)) as server:\n"
         "    print(server.base_url, flush=True)\n    time.sleep(300)"
     )

@@ -8,8 +8,9 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import pyarrow as pa
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
@@ -19,7 +20,11 @@ from raydistill.config import PriceSettings, TeacherSettings
 from raydistill.runtime.errors import BudgetReached, TeacherError
 from raydistill.runtime.progress import Progress
 from raydistill.teacher import batch, journal
-from raydistill.teacher.caller import About
+from raydistill.teacher.api.request import Request
+from raydistill.teacher.batch.batch_api import BatchApi
+from raydistill.teacher.batch.collector import BatchRequest, split
+from raydistill.teacher.batch.notes import Note, Notes
+from raydistill.teacher.caller import Provenance
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.limits.governor import Limits
 
@@ -30,7 +35,7 @@ class BatchServer:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
-        self.asked: list[str] = []  # custom ids of answered lines
+        self.answered: list[str] = []  # custom ids
         self.expire = 0  # so many lines of the next batch expire
         self.fail: dict[str, dict[str, Any]] = {}  # text in the prompt -> error answer, once
         self.lose_answer_of_create = False
@@ -71,12 +76,16 @@ class BatchServer:
         return web.Response(body=self.files[request.match_info["id"]])
 
     async def create(self, request: web.Request) -> web.Response:
-        said = await request.json()
+        fields = await request.json()
         name = f"batch_{len(self.batches)}"
-        lines = [json.loads(line) for line in self.files[said["input_file_id"]].splitlines()]
+        lines = [json.loads(line) for line in self.files[fields["input_file_id"]].splitlines()]
         self.batches[name] = {
             **{"id": name, "object": "batch", "created_at": 0, "completion_window": "24h", "status": "validating"},
-            **{"endpoint": said["endpoint"], "input_file_id": said["input_file_id"], "metadata": said["metadata"]},
+            **{
+                "endpoint": fields["endpoint"],
+                "input_file_id": fields["input_file_id"],
+                "metadata": fields["metadata"],
+            },
             "request_counts": {"total": len(lines), "completed": 0, "failed": 0},
             "left": list(self.statuses),
         }
@@ -87,50 +96,54 @@ class BatchServer:
         return web.json_response(self.batches[name])
 
     async def retrieve(self, request: web.Request) -> web.Response:
-        found = self.batches[request.match_info["id"]]
-        if found["left"]:
-            found["status"] = found["left"].pop(0)
-        elif found["status"] not in ("completed", "expired", "failed"):
-            self.work(found)
-        return web.json_response(found)
+        batch_ = self.batches[request.match_info["id"]]
+        if batch_["left"]:
+            batch_["status"] = batch_["left"].pop(0)
+        elif batch_["status"] not in ("completed", "expired", "failed"):
+            self.work(batch_)
+        return web.json_response(batch_)
 
     async def list(self, request: web.Request) -> web.Response:
         data = [*self.batches.values()]
         return web.json_response({"object": "list", "data": data, "has_more": False})
 
-    def work(self, found: dict[str, Any]) -> None:
+    def work(self, batch_: dict[str, Any]) -> None:
         if self.refuse:
-            found["status"] = "failed"
-            found["errors"] = {"object": "list", "data": [{"code": "x", "message": self.refuse}]}
+            batch_["status"] = "failed"
+            batch_["errors"] = {"object": "list", "data": [{"code": "x", "message": self.refuse}]}
             return
         good, bad = [], []
-        lines = [json.loads(line) for line in self.files[found["input_file_id"]].splitlines()]
+        lines = [json.loads(line) for line in self.files[batch_["input_file_id"]].splitlines()]
         for i, line in enumerate(lines):
-            assert line["url"] == found["endpoint"]
-            prompt = line["body"]["prompt"]
+            assert line["url"] == batch_["endpoint"]
+            is_chat = line["url"] == "/v1/chat/completions"
+            prompt = line["body"]["messages"][0]["content"] if is_chat else line["body"]["prompt"]
             error = next((self.fail.pop(text) for text in list(self.fail) if text in prompt), None)
             if i < self.expire:
-                said = {"response": None, "error": {"code": "batch_expired", "message": "too late"}}
-                bad.append({"custom_id": line["custom_id"], **said})
+                expired = {"code": "batch_expired", "message": "too late"}
+                bad.append({"custom_id": line["custom_id"], "response": None, "error": expired})
             elif error:
                 response = {"status_code": error["status"], "body": {"error": error}}
                 bad.append({"custom_id": line["custom_id"], "response": response, "error": None})
             else:
                 n = line["body"].get("n", 1)
                 text = " 5." if prompt.endswith("answer is") else " 3 and 2"
-                choices = [{"index": j, "text": f"{text} ({j})", "finish_reason": "stop"} for j in range(n)]
+                choices: list[dict[str, Any]] = []
+                for j in range(n):
+                    content = {"message": {"content": f"{text} ({j})"}} if is_chat else {"text": f"{text} ({j})"}
+                    choices.append({"index": j, "finish_reason": "stop", **content})
                 usage = {"prompt_tokens": 10, "completion_tokens": 4 * n}
                 body = {"choices": choices, "usage": usage}
                 response = {"status_code": 200, "body": body}
                 good.append({"custom_id": line["custom_id"], "response": response, "error": None})
-                self.asked.append(line["custom_id"])
+                self.answered.append(line["custom_id"])
         good.reverse()  # results come in any order
-        found["status"] = "expired" if self.expire else "completed"
+        batch_["status"] = "expired" if self.expire else "completed"
         self.expire = 0
         for field, rows in (("output_file_id", good), ("error_file_id", bad)):
             if rows:
-                found[field] = f"file-{len(self.files)}"
-                self.files[found[field]] = "\n".join(map(json.dumps, rows)).encode()
+                batch_[field] = f"file-{len(self.files)}"
+                self.files[batch_[field]] = "\n".join(map(json.dumps, rows)).encode()
 
 
 @pytest.fixture
@@ -153,41 +166,52 @@ def served() -> Iterator[tuple[BatchServer, str]]:
     thread.join(5)
 
 
-def buy(url: str, folder: Path, table: Any, *, limits: Limits | None = None, **options: Any) -> list[dict[str, Any]]:
+def buy(
+    url: str,
+    folder: Path,
+    table: pa.Table,
+    *,
+    limits: Limits | None = None,
+    dialect: Literal["completions", "chat"] = "completions",
+    **options: Any,
+) -> list[dict[str, Any]]:
     price = PriceSettings(input=1.0, output=2.0)
-    settings = TeacherSettings(kind="api", transport="batch", backoff_s=0.01, max_attempts=3, price=price)
+    settings = TeacherSettings(
+        kind="api", transport="batch", backoff_s=0.01, max_attempts=3, price=price, dialect=dialect
+    )
     endpoint = Endpoint(url, "m", "m", url, SecretStr("sk-batch-123"), 7)
-    about = About("run", "session", "zero_shot")
+    provenance = Provenance("run", "session", "zero_shot")
     with Progress(io.StringIO()).stage("zero_shot") as shown:
         place = journal.Folder(str(folder))
-        return batch.ask(table, settings, endpoint, place, about, limits or Limits(1), shown, **options)
+        return batch.run(table, settings, endpoint, place, provenance, limits or Limits(1), shown, **options)
 
 
-def test_a_stage_in_batches_split_by_count(served: tuple[BatchServer, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("dialect", ["completions", "chat"])
+def test_a_stage_in_batches_split_by_count(
+    served: tuple[BatchServer, str], tmp_path: Path, dialect: Literal["completions", "chat"]
+) -> None:
     server, url = served
-    rows = buy(url, tmp_path, asks(10, degree=2), max_requests=4)
+    rows = buy(url, tmp_path, asks(10, degree=2), max_requests=4, dialect=dialect)
     assert len(rows) == 20
     assert {row["answer_text"] for row in rows} == {" 5. (0)"}
     assert [row["rationale"] for row in rows[:2]] == [" 3 and 2 (0)", " 3 and 2 (1)"]
     assert rows[0]["cost_usd"] == pytest.approx((20 * 1 + 12 * 2) / 1e6 / 2)  # half the price
     counts = [b["request_counts"]["total"] for b in server.batches.values()]
     assert counts == [4, 4, 2, 4, 4, 4, 4, 4]  # 10 requests for two samples, then 20 answers
-    assert len(server.asked) == len(set(server.asked)) == 30
-    assert buy(url, tmp_path, asks(10, degree=2)) == rows
+    assert len(server.answered) == len(set(server.answered)) == 30
+    assert buy(url, tmp_path, asks(10, degree=2), dialect=dialect) == rows
     assert len(server.batches) == 8  # all from the journal
     assert [path.name for path in tmp_path.glob("batch-*")] == []
 
 
 def test_files_are_split_by_size() -> None:
-    from raydistill.teacher.api.request import Request
-
     request = Request("u", "completions", "m", "é" * 1000, 8, 0.0)
-    wanted = [batch.Wanted(request, [0], request.keys([0]), "t", "rationale")] * 10
-    parts = list(batch.split(wanted, 100, 3 * len(wanted[0].line)))
+    line = BatchRequest(request, [0], request.keys([0]), "t", "rationale")
+    parts = list(split([line] * 10, 100, 3 * len(line.line)))
     assert [len(part) for part in parts] == [3, 3, 3, 1]
 
 
-def test_expired_and_failed_lines_are_asked_again_alone(served: tuple[BatchServer, str], tmp_path: Path) -> None:
+def test_expired_and_failed_lines_are_sent_again_alone(served: tuple[BatchServer, str], tmp_path: Path) -> None:
     server, url = served
     server.expire = 3
     server.fail = {
@@ -198,13 +222,18 @@ def test_expired_and_failed_lines_are_asked_again_alone(served: tuple[BatchServe
     assert [b["request_counts"]["total"] for b in server.batches.values()] == [8, 4 + 3, 4]  # four again, then answers
     assert rows["q00006"]["error_kind"] == "context_length"
     assert all(row["error_kind"] == "" for name, row in rows.items() if name != "q00006")
-    assert len(server.asked) == len(set(server.asked)) == 14
+    assert len(server.answered) == len(set(server.answered)) == 14
     assert rows["q00005"]["attempts"] == 3
 
 
+@pytest.mark.parametrize("dialect", ["completions", "chat"])
 @pytest.mark.parametrize("moment", ["running", "made but not noted"])
 def test_a_process_that_died_finds_its_batches_again(
-    served: tuple[BatchServer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    served: tuple[BatchServer, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+    dialect: Literal["completions", "chat"],
 ) -> None:
     server, url = served
 
@@ -216,24 +245,27 @@ def test_a_process_that_died_finds_its_batches_again(
 
     with monkeypatch.context() as patch:
         if moment == "running":
-            patch.setattr(batch._Batches, "_finish", die)
+            patch.setattr(BatchApi, "retrieve", die)
         else:
-            note, notes = batch._Batches._note, []
+            save = Notes.save
+            saved: list[Note] = []
 
-            def once(self: Any, what: dict[str, Any]) -> None:
-                notes.append(what)
-                note(self, what) if len(notes) == 1 else die()
+            def save_once(self: Notes, note: Note) -> None:
+                if saved:
+                    die()
+                saved.append(note)
+                save(self, note)
 
-            patch.setattr(batch._Batches, "_note", once)
+            patch.setattr(Notes, "save", save_once)
         with pytest.raises(Killed):
-            buy(url, tmp_path, asks(6))
+            buy(url, tmp_path, asks(6), dialect=dialect)
     assert len(server.batches) == 1
-    rows = buy(url, tmp_path, asks(4, first=2))  # and the questions have changed meanwhile
+    rows = buy(url, tmp_path, asks(4, first=2), dialect=dialect)  # and the questions have changed meanwhile
     assert len(rows) == 4
     assert all(row["answer_text"] for row in rows)
-    assert len(server.asked) == len(set(server.asked)) == 6 + 4
-    assert len(buy(url, tmp_path, asks(6))) == 6  # the two that nobody wanted were kept as well
-    assert len(server.asked) == len(set(server.asked)) == 6 + 6
+    assert len(server.answered) == len(set(server.answered)) == 6 + 4
+    assert len(buy(url, tmp_path, asks(6), dialect=dialect)) == 6  # the two that nobody wanted were kept as well
+    assert len(server.answered) == len(set(server.answered)) == 6 + 6
 
 
 def test_lines_under_way_are_reserved_against_the_budget(
@@ -242,7 +274,7 @@ def test_lines_under_way_are_reserved_against_the_budget(
     server, url = served
     line = max(len(prompt) for prompt in asks(20)["prompt"].to_pylist()) // 2 + 16 + 128  # the most it may take
     with monkeypatch.context() as patch:
-        patch.setattr(batch._Batches, "_finish", lambda *_: 1 / 0)  # killed while its batch runs
+        patch.setattr(BatchApi, "retrieve", lambda *_: 1 / 0)  # killed while its batch runs
         with pytest.raises(ZeroDivisionError):
             buy(url, tmp_path, asks(6))
     buy(url, tmp_path, asks(20), limits=Limits(1, tokens=10 * line))
@@ -259,7 +291,7 @@ def test_a_refused_parameter_is_left_out_of_the_next_batch(served: tuple[BatchSe
     bodies = [[json.loads(line)["body"] for line in file.splitlines()] for file in files]
     assert [body["seed"] for body in bodies[0]] == [7] * 3
     assert not any("seed" in body for file in bodies[1:] for body in file)
-    assert len(server.asked) == 6
+    assert len(server.answered) == 6
 
 
 def test_a_creation_whose_answer_was_lost_is_not_repeated(served: tuple[BatchServer, str], tmp_path: Path) -> None:
@@ -273,13 +305,23 @@ def test_budget_and_refusal(served: tuple[BatchServer, str], tmp_path: Path) -> 
     server, url = served
     with pytest.raises(BudgetReached, match="may take more than"):
         buy(url, tmp_path, asks(20), limits=Limits(1, tokens=400))
-    assert 0 < len(server.asked) * 14 <= 400
-    kept = len(server.asked)
+    assert 0 < len(server.answered) * 14 <= 400
+    kept = len(server.answered)
     assert len(buy(url, tmp_path, asks(20))) == 20
-    assert len(server.asked) == len(set(server.asked)) == 40 > kept
+    assert len(server.answered) == len(set(server.answered)) == 40 > kept
     lenient = buy(url, tmp_path, asks(20, first=50), limits=Limits(1, tokens=400, lenient=True))
     assert "budget" in {row["error_kind"] for row in lenient} <= {"", "budget"}
-    assert 40 < len(server.asked) <= 40 + 400 // 14
+    assert 40 < len(server.answered) <= 40 + 400 // 14
     server.refuse = "no such endpoint in batches"
     with pytest.raises(TeacherError, match="no such endpoint in batches"):
         buy(url, tmp_path, asks(3, first=100))
+
+
+def test_a_note_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """Its batch may have been sent a day ago, by a raydistill that did not reserve money for it."""
+    note = {"nonce": "0" * 32, "batch": "batch_9", "run": "run", "stage": "zero_shot", "custom_ids": {"ab": [0, 1]}}
+    folder = journal.Folder(str(tmp_path))
+    (tmp_path / f"batch-{note['nonce']}.json").write_text(json.dumps(note))
+    mine, other = (Notes(folder, Provenance("run", "session", stage)) for stage in ("zero_shot", "few_shot"))
+    assert mine.load() == [Note("0" * 32, "batch_9", "run", "zero_shot", {"ab": [0, 1]}, (0.0, 0))]
+    assert other.load() == []

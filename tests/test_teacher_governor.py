@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.teacher_asking import ask, request
+from support.teacher_asking import buy, request
 
 from raydistill import simulated
 from raydistill.config import PriceSettings, SimulatedSettings, TeacherSettings
@@ -177,7 +177,7 @@ def test_a_server_that_enforces_limits_is_used_fully_and_hardly_ever_refuses(lim
     with simulated.serve(served) as server, tempfile.TemporaryDirectory() as folder:
         server.script([{"text": "word " * 20}])
         limits = Limits(in_flight=64, **{f"{limit}_per_minute": per_minute})  # type: ignore[arg-type]
-        asked = ask(server, Path(folder), [(request(i), 1) for i in range(320)], limits=limits)
+        asked = buy(server, Path(folder), [(request(i), 1) for i in range(320)], limits=limits)
         assert all(samples[0].answer for samples in asked.samples)
         stats, log = server.stats(), server.log()
         assert stats["rate_limited"] < 0.01 * stats["requests"]

@@ -255,8 +255,8 @@ def test_keys_name_all_that_an_answer_depends_on_and_never_the_key() -> None:
     base = ASKED.keys([0, 1])
     assert len(set(base)) == 2
     changes: dict[str, Any] = {
-        **{"identity": "other", "endpoint": "chat", "model": "n", "prompt": "Q: ??", "max_tokens": 9},
-        **{"temperature": 0.8, "stop": (), "seed": 2, "limit": "max_completion_tokens"},
+        **{"identity": "other", "dialect": "chat", "model": "n", "prompt": "Q: ??", "max_tokens": 9},
+        **{"temperature": 0.8, "stop": (), "seed": 2, "limit_name": "max_completion_tokens"},
     }
     assert set(changes) == set(Request.__dataclass_fields__)
     others = [Request(**{**ASKED.__dict__, name: value}).keys([0])[0] for name, value in changes.items()]

@@ -306,7 +306,7 @@ def test_preflight_names_what_is_wrong_before_any_call(
     refuse("No answer from http://127.0.0.1:9", base_url="http://127.0.0.1:9/v1")
     refuse("STAGE_KEY_X is not set", base_url="https://api.example.com/v1", api_key_env="STAGE_KEY_X")
     monkeypatch.setenv("STAGE_KEY", "sk-wrong-0123456789")
-    error = refuse("refuses the API key from the environment variable STAGE_KEY")
+    error = refuse("rejects the API key from the environment variable STAGE_KEY")
     assert "sk-wrong" not in str(error)
     refuse("No price is known", model="nobody", price=None, budget_usd=1.0)
     assert server.stats()["answered"] == 0

@@ -1,6 +1,6 @@
-"""Samples of a request: from the journal where they were bought before, else bought once, within the limits.
+"""Samples of a request: from the journal if they were bought before, else bought once, within the limits.
 
-This is the inside of an asking actor; nothing here knows of questions and answers, nor of Ray.
+This is the inside of an actor of a teacher stage; nothing here knows of questions and answers, nor of Ray.
 """
 
 from __future__ import annotations
@@ -11,21 +11,26 @@ from typing import NamedTuple
 
 from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
-from raydistill.teacher.api import errors
-from raydistill.teacher.api.client import Client, Reply
+from raydistill.teacher.api import retries
+from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.errors import CallError
+from raydistill.teacher.api.reply import Reply
 from raydistill.teacher.api.request import Request
 from raydistill.teacher.journal import JournalError
 from raydistill.teacher.journal.records import Answer, record, sample_of
 from raydistill.teacher.limits.governor import Permits, Stopped
 from raydistill.teacher.limits.pricing import Price
 
-HOPELESS_IN_A_ROW = 10  # 403 and 404 may be about one prompt; so many without one success are about all
+FATAL_AT_ONCE = (401, 429)  # statuses of a wrong key and an empty account: they are about every call
+FATAL_IN_A_ROW = 10  # 403 and 404 may be about one prompt; so many without one success are about all
+TOKENS_PER_CHARACTER = 0.5  # at the most, until replies tell
+PROMPT_MARGIN_TOKENS = 16
+RATE_MARGIN = 1.1  # a prompt may have more tokens a character than those before
 
 
 @dataclass(frozen=True)
-class About:
-    """What the journal notes beside a response."""
+class Provenance:
+    """What the journal notes beside a response: who bought it."""
 
     run: str
     session: str
@@ -50,71 +55,97 @@ class Caller:
         writer: journal.Writer,
         settings: TeacherSettings,
         price: Price | None,
-        about: About,
+        provenance: Provenance,
     ) -> None:
-        self.client, self.permits, self.reader, self.writer = client, permits, reader, writer
-        self.settings, self.price, self.about = settings, price, about
-        self._pending: dict[str, asyncio.Future[Sample]] = {}  # bought right now: nobody asks the same thing twice
-        self._takes_n = True
-        self._tokens_per_char = 0.0  # highest seen
-        self._hopeless = 0
+        self.client = client
+        self.permits = permits
+        self.reader = reader
+        self.writer = writer
+        self.settings = settings
+        self.price = price
+        self.provenance = provenance
+        # By journal key, what is being bought right now: the same sample is never bought twice.
+        self._in_flight: dict[str, asyncio.Future[Sample]] = {}
+        self._supports_n = True
+        self._tokens_per_character = 0.0  # highest seen
+        self._fatal_in_a_row = 0
 
     async def samples(self, request: Request, n: int, task: str, kind: str) -> list[Sample]:
-        """Samples 0 … n-1 of `request`; never raises for what an endpoint does."""
+        """Return samples 0 … n-1 of `request`; what an endpoint does is never raised, but a sample's error.
+
+        Args:
+            request: What is sent.
+            n: How many samples.
+            task: Name of the task, for the journal.
+            kind: Kind of the call, for the journal: rationale, answer or judgement.
+        """
         keys = request.keys(range(n))
-        found: list[Sample | asyncio.Future[Sample]] = []
+        sources: list[Sample | asyncio.Future[Sample]] = []
         missing: list[int] = []
         for i, key in enumerate(keys):
-            if (pending := self._pending.get(key)) is not None:
-                found.append(pending)
-            elif (known := self.reader.get(key)) is not None:
-                found.append(Sample(known, None))
-            else:
-                self._pending[key] = future = asyncio.get_running_loop().create_future()
-                found.append(future)
+            source = self._source(key)
+            if source is None:
+                source = asyncio.get_running_loop().create_future()
+                self._in_flight[key] = source
                 missing.append(i)
+            sources.append(source)
         if missing:
             await self._buy_all(request, keys, missing, task, kind)
-        return [await item if isinstance(item, asyncio.Future) else item for item in found]
+        samples = []
+        for source in sources:
+            samples.append(source if isinstance(source, Sample) else await source)
+        return samples
+
+    def _source(self, key: str) -> Sample | asyncio.Future[Sample] | None:
+        """Return where the sample of `key` is or comes from; None if it has to be bought."""
+        future = self._in_flight.get(key)
+        if future is not None:
+            return future
+        answer = self.reader.get(key)
+        return None if answer is None else Sample(answer, None)
 
     async def _buy_all(self, request: Request, keys: list[str], missing: list[int], task: str, kind: str) -> None:
+        """Buy the samples `missing` in as few requests as the endpoint takes."""
         try:
             while missing:
-                size = (self.settings.samples_per_request or len(missing)) if self._takes_n else 1
-                groups = [missing[i : i + size] for i in range(0, len(missing), size)]
-                left = await asyncio.gather(*(self._buy(request, keys, group, task, kind) for group in groups))
-                missing = [i for group in left for i in group]
+                size = self.settings.samples_per_request or len(missing)
+                if not self._supports_n:
+                    size = 1
+                groups = [missing[start : start + size] for start in range(0, len(missing), size)]
+                purchases = [self._buy(request, keys, group, task, kind) for group in groups]
+                missing = []
+                for unbought in await asyncio.gather(*purchases):
+                    missing += unbought
         finally:
             for key in keys:
-                future = self._pending.get(key)
+                future = self._in_flight.get(key)
                 if future is not None and future.done():
-                    del self._pending[key]
+                    del self._in_flight[key]
 
     async def _buy(self, request: Request, keys: list[str], group: list[int], task: str, kind: str) -> list[int]:
-        """Buy the samples of one request and settle their futures; returns those that must be asked for singly."""
-        mine = [keys[i] for i in group]
+        """Buy the samples of one request and settle their futures; return those that have to be requested singly."""
+        group_keys = [keys[i] for i in group]
         try:
             reply, attempts = await self._send(request, group)
         except CallError as error:
             if error.kind == "refused_n":
-                self._takes_n = False
+                self._supports_n = False
                 return group
-            error.key = mine[0]
-            rest = CallError(error.kind, error.message)  # the attempts count for the first sample, as the price does
-            self._resolve(mine, [Sample(None, error), *[Sample(None, rest)] * (len(mine) - 1)])
+            self._fail(group_keys, error)
             return []
-        came = mine[: len(reply.texts)]
+        bought = min(len(group), len(reply.texts))
+        bought_keys = group_keys[:bought]
         entry = record(
-            came,
-            reply.texts[: len(came)],
-            reply.finish_reasons[: len(came)],
-            (reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens),
+            bought_keys,
+            reply.texts[:bought],
+            reply.finish_reasons[:bought],
+            reply.usage,
             self._usd(reply),
             attempts,
             request.canonical(),
-            run=self.about.run,
-            session=self.about.session,
-            stage=self.about.stage,
+            run=self.provenance.run,
+            session=self.provenance.session,
+            stage=self.provenance.stage,
             task=task,
             kind=kind,
             estimated=reply.estimated,
@@ -123,84 +154,93 @@ class Caller:
             place = await self.writer.append(entry)
         except JournalError as error:
             self.permits.give_up("journal", str(error))
-            self._resolve(mine, [Sample(None, CallError("fatal", error.message, attempts=attempts))] * len(mine))
+            self._fail(group_keys, CallError("fatal", error.message, attempts=attempts))
             return []
-        self.reader.note(came, place)
-        self._resolve(came, [Sample(sample_of(entry, key), None) for key in came])
-        if len(came) < len(group):  # an endpoint that ignores n
-            self._takes_n = False
-        return group[len(came) :]
+        self.reader.note(bought_keys, place)
+        for key in bought_keys:
+            self._in_flight[key].set_result(Sample(sample_of(entry, key), None))
+        if bought < len(group):  # an endpoint that ignores n
+            self._supports_n = False
+        return group[bought:]
 
-    def _resolve(self, keys: list[str], samples: list[Sample]) -> None:
-        for key, sample in zip(keys, samples, strict=True):
-            self._pending[key].set_result(sample)
+    def _fail(self, keys: list[str], error: CallError) -> None:
+        """Settle the futures of one request without an answer; its attempts count for the first, as a price does."""
+        error.key = keys[0]
+        self._in_flight[keys[0]].set_result(Sample(None, error))
+        other = Sample(None, CallError(error.kind, error.message))
+        for key in keys[1:]:
+            self._in_flight[key].set_result(other)
 
     async def _send(self, request: Request, group: list[int]) -> tuple[Reply, int]:
-        """(reply, attempts) of one request, retried by kind; CallError where it has to be given up."""
+        """Send one request until it is answered, and return (reply, attempts); CallError if it has to be given up."""
         attempt = 0
         while True:
             reserved = self._reserve(request, len(group))
             try:
                 await self.permits.acquire(*reserved)
             except Stopped as stopped:
-                kind = "budget" if stopped.args[0] == "budget" else "stopped"
-                raise CallError(kind, stopped.args[1], attempts=attempt) from None
+                why, message = stopped.args
+                raise CallError("budget" if why == "budget" else "stopped", message, attempts=attempt) from None
             attempt += 1
-            spent = (0, 0.0)
             try:
-                reply = await self.client.send(request, group)
-                spent = (reply.prompt_tokens + reply.completion_tokens, self._usd(reply) or 0.0)
-                self._learn(request, reply)
-                return reply, attempt
+                return await self._send_once(request, group, reserved), attempt
             except CallError as error:
-                failed = error
-            finally:
-                self.permits.settle(reserved, spent)
-                self.permits.count(sent=1)
-            failed.attempts = attempt
-            if failed.kind == "rate_limit":
-                self.permits.throttled(failed.retry_after)
-                self.permits.count(refused=1)
-            if not failed.worth_another:
-                self._despair(request, failed)
-                raise failed
-            if attempt >= self.settings.max_attempts:
-                raise failed
+                error.attempts = attempt
+                if error.kind == "rate_limit":
+                    self.permits.throttled(error.retry_after)
+                    self.permits.count(refused=1)
+                if not error.retryable:
+                    self._abort_if_fatal(request, error)
+                    raise
+                if attempt >= self.settings.max_attempts:
+                    raise
+                wait_s = retries.backoff(attempt, self.settings.backoff_s, error)
             self.permits.count(retried=1)
-            await asyncio.sleep(errors.wait(attempt, self.settings.backoff_s, failed))
+            await asyncio.sleep(wait_s)
+
+    async def _send_once(self, request: Request, group: list[int], reserved: tuple[int, float]) -> Reply:
+        """Send one request under a permit, which is settled whatever comes of it."""
+        spent = (0, 0.0)
+        try:
+            reply = await self.client.send(request, group)
+            spent = (reply.usage.total, self._usd(reply) or 0.0)
+            self._learn(request, reply)
+            return reply
+        finally:
+            self.permits.settle(reserved, spent)
+            self.permits.count(sent=1)
 
     def _learn(self, request: Request, reply: Reply) -> None:
-        self._hopeless = 0
+        """Take in what a reply says beside its texts."""
+        self._fatal_in_a_row = 0
+        usage = reply.usage
         if not reply.estimated:
-            self._tokens_per_char = max(self._tokens_per_char, reply.prompt_tokens / max(1, len(request.prompt)))
+            rate = usage.prompt_tokens / max(1, len(request.prompt))
+            self._tokens_per_character = max(self._tokens_per_character, rate)
         if reply.limits:
             self.permits.learned(reply.limits)
-        self.permits.count(
-            calls=1,
-            prompt_tokens=reply.prompt_tokens,
-            cached_tokens=reply.cached_tokens,
-            completion_tokens=reply.completion_tokens,
-        )
+        self.permits.count(calls=1, **usage._asdict())
 
-    def _despair(self, request: Request, error: CallError) -> None:
-        """A wrong key will meet every call, and so will a parameter that the model refuses: stop before thousands of
-        rows have failed.
+    def _abort_if_fatal(self, request: Request, error: CallError) -> None:
+        """Stop everybody before thousands of rows have failed, if every call will meet `error`.
+
+        A wrong key will, and so will a parameter that the model refuses.
         """
-        if what := request.sent(error.parameter):
-            self.permits.give_up("refused", what)
-        if error.hopeless:
-            self._hopeless += 1
-            if "HTTP 401" in error.message or "HTTP 429" in error.message or self._hopeless >= HOPELESS_IN_A_ROW:
+        parameter = request.refused_parameter(error)
+        if parameter:
+            self.permits.give_up("refused", parameter)
+        if error.fatal_for_all:
+            self._fatal_in_a_row += 1
+            if error.status in FATAL_AT_ONCE or self._fatal_in_a_row >= FATAL_IN_A_ROW:
                 self.permits.give_up("fatal", error.message)
 
     def _reserve(self, request: Request, n: int) -> tuple[int, float]:
-        """The most that a call may take, in (tokens, USD)."""
-        per_char = self._tokens_per_char * 1.1 if self._tokens_per_char else 0.5
-        prompt = int(len(request.prompt) * per_char) + 16
+        """Return the most that a call may take, in (tokens, USD)."""
+        rate = self._tokens_per_character * RATE_MARGIN or TOKENS_PER_CHARACTER
+        prompt = int(len(request.prompt) * rate) + PROMPT_MARGIN_TOKENS
         completion = n * request.max_tokens
-        return prompt + completion, self.price.of(prompt, 0, completion) if self.price else 0.0
+        usd = self.price.of(prompt, 0, completion) if self.price else 0.0
+        return prompt + completion, usd
 
     def _usd(self, reply: Reply) -> float | None:
-        if self.price is None:
-            return None
-        return self.price.of(reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens)
+        return None if self.price is None else self.price.of(*reply.usage)

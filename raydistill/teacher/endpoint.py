@@ -2,72 +2,102 @@
 
 from __future__ import annotations
 
-import asyncio
-import difflib
 import hashlib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from raydistill.config import Affects, TeacherSettings
+from raydistill.runtime import files
 from raydistill.runtime.errors import TeacherError
+from raydistill.teacher.api import dialect as dialects
 from raydistill.teacher.api.client import Client
-from raydistill.teacher.api.errors import CallError
-from raydistill.teacher.api.request import NEWER_LIMIT, Request, temperature_name
+from raydistill.teacher.api.request import Request, temperature_name
 from raydistill.teacher.limits import pricing
+from raydistill.teacher.preflight import preflight
 
-PREFLIGHT_S = 15.0
-PROBE_TOKENS = 16
-STARVED = "output limit was reached"  # all tokens went into thinking
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+DIGEST_CHARACTERS = 16  # of the hash that stands for a local or simulated teacher
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the teacher answers. `identity` stands for it in journal keys; `key` prints masked.
+    """Where the teacher answers, and which parameters it does not take.
 
-    `refuses` names parameters that the model does not take: max_tokens (under this name), stop, seed, temperature=0 …
-    It grows where a stage finds out more, so that the next stage knows.
+    `refuses` grows when a stage finds out more, so that the next stage knows.
     """
 
     base_url: str
     model: str
-    label: str  # for people: "gpt-… at https://…", "simulated teacher (a program, no model)"
+    label: str
+    """For people: "gpt-… at https://…", "simulated teacher (a program, no model)"."""
     identity: str
+    """What stands for the endpoint in journal keys."""
     key: SecretStr
+    """The API key; prints masked."""
     seed: int | None
     refuses: set[str] = field(default_factory=set)
+    """Refused parameters: max_tokens (under this name), stop, seed, temperature=0 …"""
 
     def request(
-        self, api: str, prompt: str, max_tokens: int, temperature: float, stop: tuple[str, ...] = ()
+        self, dialect: str, prompt: str, max_tokens: int, temperature: float, stop: tuple[str, ...] = ()
     ) -> Request:
-        """The request as this model takes it; `api` is completions or chat. The only place that decides it."""
-        no = self.refuses
+        """Make the request as this model takes it: the only place that decides what is left out.
+
+        Args:
+            dialect: Value of the setting `teacher.dialect`.
+            prompt: Text to continue or to reply to.
+            max_tokens: Limit of one completion.
+            temperature: 0 for greedy decoding.
+            stop: Sequences that end a completion.
+        """
+        takes_temperature = temperature_name(temperature) not in self.refuses
+        takes_stop = "stop" not in self.refuses
+        takes_seed = "seed" not in self.refuses
         return Request(
-            self.identity,
-            api,
-            self.model,
-            prompt,
-            max_tokens,
-            None if temperature_name(temperature) in no else temperature,
-            () if "stop" in no else stop,
-            None if "seed" in no else self.seed,
-            NEWER_LIMIT if "max_tokens" in no else "max_tokens",
+            identity=self.identity,
+            dialect=dialect,
+            model=self.model,
+            prompt=prompt,
+            max_tokens=max_tokens,
+            temperature=temperature if takes_temperature else None,
+            stop=stop if takes_stop else (),
+            seed=self.seed if takes_seed else None,
+            limit_name=self._limit_name(dialect),
         )
 
-    def note_refusal(self, what: str) -> None:
-        """The model refuses `what`; TeacherError where no request is left that could be sent."""
-        if what == NEWER_LIMIT or what in self.refuses:
+    def note_refusal(self, parameter: str, dialect: str) -> None:
+        """Leave `parameter` out of all further requests.
+
+        Raises:
+            TeacherError: the model was sent none of it, or takes no limit by any name: there is no other request.
+        """
+        limit_names = dialects.load(dialect).limit_names
+        refuses = {*self.refuses, parameter}
+        if parameter in self.refuses or refuses.issuperset(limit_names):
             raise TeacherError(
-                f"{self.label} takes neither max_tokens nor {NEWER_LIMIT}: no limit could be set to what a call costs.",
+                f"{self.label} takes no completion limit ({' or '.join(limit_names)}): "
+                "no limit could be set to what a call costs.",
                 "Use another model or endpoint (--teacher.model, --teacher.dialect).",
             )
-        self.refuses.add(what)
+        self.refuses.add(parameter)
+
+    def client(self, dialect: str, timeout_s: float) -> Client:
+        """Connect; call it inside the event loop that uses the client."""
+        return Client(self.base_url, self.key.get_secret_value(), timeout_s, dialect)
+
+    def _limit_name(self, dialect: str) -> str:
+        """Return the first name of the completion limit that the model has not refused."""
+        limit_names = dialects.load(dialect).limit_names
+        for name in limit_names:
+            if name not in self.refuses:
+                return name
+        return limit_names[-1]
 
 
 @contextmanager
@@ -75,30 +105,16 @@ def open_endpoint(settings: TeacherSettings) -> Iterator[Endpoint]:
     """Start what has to be started, check that the endpoint answers and that key and model are right; stop it after.
 
     Raises:
-        TeacherError: the key's variable is not set, nobody answers, the key or the model is refused, or a dollar cap is
-            set for a model without a known price.
+        TeacherError: the key's variable is not set, nobody answers, the key or the model is rejected, or a dollar
+            budget is set for a model without a known price.
     """
     pricing.find(settings)
     if settings.kind == "simulated":
-        from raydistill import simulated
-
-        shown = settings.simulated.affecting(Affects.RESULT)
-        identity = f"simulated:{_digest(json.dumps(shown, sort_keys=True).encode())}"
-        with simulated.serve(settings.simulated) as server:
-            label = "simulated teacher (a program, no model)"
-            # The program draws by seed: without one, every further request for a sample would give the same text.
-            seed = settings.simulated.seed if settings.seed is None else settings.seed
-            yield Endpoint(server.base_url, server.model, label, identity, SecretStr("simulated"), seed)
+        with _simulated(settings) as endpoint:
+            yield endpoint
     elif settings.kind == "local":
-        from raydistill.runtime import weights
-        from raydistill.teacher import local_server
-
-        gguf = Path(settings.local.gguf).expanduser() if settings.local.gguf else weights.smollm2_gguf()
-        with local_server.serve(settings.local) as server:
-            label = f"{server.model} (local llama.cpp server)"
-            yield Endpoint(
-                server.base_url, server.model, label, f"local:{_file_digest(gguf)}", SecretStr("local"), settings.seed
-            )
+        with _local(settings) as endpoint:
+            yield endpoint
     else:
         base_url = settings.base_url.rstrip("/")
         label = f"{settings.model} at {base_url}"
@@ -107,127 +123,48 @@ def open_endpoint(settings: TeacherSettings) -> Iterator[Endpoint]:
         yield endpoint
 
 
-def preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
-    """Ask the endpoint for its models, and, where that does not settle whether requests will pass, for a few tokens.
+@contextmanager
+def _simulated(settings: TeacherSettings) -> Iterator[Endpoint]:
+    from raydistill import simulated
 
-    A listed model is not asked for any: those are in no ledger, and what it may refuse the first call finds out, which
-    costs nothing. Only a batch that is refused costs a day.
-
-    Raises:
-        TeacherError: within seconds, naming the setting that is wrong.
-    """
-    asyncio.run(_preflight(endpoint, settings))
-
-
-def learn(endpoint: Endpoint, refused: str, settings: TeacherSettings) -> None:
-    """Note what a call found refused, and find out what else is: models that refuse one parameter refuse several.
-
-    Raises:
-        TeacherError: no request is left that could be sent.
-    """
-    endpoint.note_refusal(refused)
-
-    async def probe() -> None:
-        client = _client(endpoint, settings)
-        try:
-            await _probe(endpoint, settings, client)
-        except CallError:
-            pass  # the stage's calls will tell
-        finally:
-            await client.close()
-
-    asyncio.run(probe())
-
-
-def _client(endpoint: Endpoint, settings: TeacherSettings) -> Client:
-    return Client(endpoint.base_url, endpoint.key.get_secret_value(), min(PREFLIGHT_S, settings.timeout))
-
-
-async def _preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
-    client = _client(endpoint, settings)
-    try:
-        models = await client.models()
-        listed = models is not None and endpoint.model in models
-        if listed and settings.transport == "online":
-            return
-        try:
-            await _probe(endpoint, settings, client)
-        except CallError as error:
-            if error.kind in ("rate_limit", "transient") and models is not None:
-                return  # it answers; the retries of the stage deal with the rest
-            near = difflib.get_close_matches(endpoint.model, models or [], 3, 0.3) or (models or [])[:5]
-            if models is not None and not listed and ("HTTP 404" in error.message or "model" in error.message.lower()):
-                known = f" It offers: {', '.join(near)}." if near else ""
-                raise TeacherError(
-                    f"The endpoint {endpoint.base_url} does not know the model {endpoint.model!r} "
-                    f"(--teacher.model): {error.message}.{known}",
-                    "Give the model's name as the endpoint knows it.",
-                ) from None
-            raise
-    except CallError as error:
-        raise _explained(error, endpoint, settings) from None
-    finally:
-        await client.close()
-
-
-async def _probe(endpoint: Endpoint, settings: TeacherSettings, client: Client) -> None:
-    """Note what the model refuses of a stage's parameters; CallError where it refuses everything."""
-    for temperature in (0.0, settings.temperature):
-        accepted = False
-        while not accepted:
-            request = endpoint.request(settings.dialect, "Hello", PROBE_TOKENS, temperature, ("\nQ:",))
-            try:
-                await client.send(request, [0])
-                accepted = True
-            except CallError as error:
-                if what := request.sent(error.parameter):
-                    endpoint.note_refusal(what)
-                elif STARVED in error.message:  # a model that thinks first
-                    accepted = True
-                else:
-                    raise
-        if temperature_name(0.0) not in endpoint.refuses:
-            break  # it takes 0, and so will it others
-
-
-def _explained(error: CallError, endpoint: Endpoint, settings: TeacherSettings) -> TeacherError:
-    if "HTTP 401" in error.message or "HTTP 403" in error.message:
-        return TeacherError(
-            f"The endpoint {endpoint.base_url} refuses the API key from the environment variable "
-            f"{settings.api_key_env}: {error.message}",
-            "Set the variable to a valid key (setting teacher.api_key_env names it).",
+    behaviour = json.dumps(settings.simulated.affecting(Affects.RESULT), sort_keys=True)
+    digest = hashlib.sha256(behaviour.encode()).hexdigest()[:DIGEST_CHARACTERS]
+    # The program draws by seed: without one, every further request for a sample would bring the same text.
+    seed = settings.simulated.seed if settings.seed is None else settings.seed
+    with simulated.serve(settings.simulated) as server:
+        yield Endpoint(
+            base_url=server.base_url,
+            model=server.model,
+            label="simulated teacher (a program, no model)",
+            identity=f"simulated:{digest}",
+            key=SecretStr("simulated"),
+            seed=seed,
         )
-    if error.kind in ("rate_limit", "transient"):
-        return TeacherError(
-            f"No answer from {endpoint.base_url} (--teacher.base_url): {error.message}",
-            "Check the address and the network; is the server running?",
+
+
+@contextmanager
+def _local(settings: TeacherSettings) -> Iterator[Endpoint]:
+    from raydistill.teacher import local_server
+
+    gguf = local_server.gguf_file(settings.local)
+    with local_server.serve(settings.local) as server:
+        yield Endpoint(
+            base_url=server.base_url,
+            model=server.model,
+            label=f"{server.model} (local llama.cpp server)",
+            identity=f"local:{files.file_hash(gguf)[:DIGEST_CHARACTERS]}",
+            key=SecretStr("local"),
+            seed=settings.seed,
         )
-    return TeacherError(
-        f"{endpoint.base_url} refuses a test request for model {endpoint.model!r} on the {settings.dialect} endpoint: "
-        f"{error.message}",
-        "Check --teacher.model and --teacher.dialect (completions or chat).",
-    )
 
 
 def _key(settings: TeacherSettings) -> SecretStr:
     key = os.environ.get(settings.api_key_env, "").strip()
     if key:
         return SecretStr(key)
-    if urlsplit(settings.base_url).hostname in ("localhost", "127.0.0.1", "::1"):
-        return SecretStr("none")  # servers on this machine rarely want one; those that do answer 401
+    if urlsplit(settings.base_url).hostname in THIS_MACHINE:
+        return SecretStr("none")  # servers on this machine rarely need one; those that do answer 401
     raise TeacherError(
         f"The environment variable {settings.api_key_env} is not set: {settings.base_url} needs an API key.",
         "Set it, or name another one with --teacher.api_key_env. The key itself is never a setting.",
     )
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()[:16]

@@ -3,9 +3,9 @@
 It is started for a run and stopped after it, in a process of its own that never outlives its parent.
 Facts for its callers (llama.cpp as packaged in xllamacpp 2026.10):
 
-* `n` may be at most `LocalServerSettings.parallel`; a larger one is refused with 400.
+* `n` may be at most `LocalServerSettings.parallel`; a larger one is rejected with 400.
 * With n > 1 `usage.completion_tokens` counts one of the choices only.
-* A prompt beyond the context is refused with 400, error type exceed_context_size_error.
+* A prompt beyond the context is rejected with 400, error type exceed_context_size_error.
 * Any model name is accepted. `prompt_tokens_details.cached_tokens` is reported.
 """
 
@@ -25,10 +25,13 @@ from raydistill.runtime import subprocess_server, weights
 from raydistill.runtime.errors import TeacherError
 
 READY_S = 600  # large models are read from disk slowly
+MAGIC = b"GGUF"  # a GGUF file's first bytes
 
 
 @dataclass(frozen=True)
 class LocalServer:
+    """A server that runs."""
+
     base_url: str
     """Ends in /v1, as OpenAI's clients want it."""
     model: str
@@ -39,18 +42,15 @@ class LocalServer:
 def serve(settings: LocalServerSettings) -> Iterator[LocalServer]:
     """Run the server for the length of the block, on a free port of the loopback interface.
 
-    Raises TeacherError where xllamacpp or the GGUF file is missing, or the server cannot start (a bad model file, too
-    little memory); UserError where SmolLM2 cannot be fetched.
+    Raises:
+        TeacherError: xllamacpp or the GGUF file is missing, or the server cannot start (a bad model file, too little
+            memory).
+        UserError: SmolLM2 cannot be fetched.
     """
     if importlib.util.find_spec("xllamacpp") is None:
         raise TeacherError("A local teacher needs the package xllamacpp (llama.cpp)", "Run: pip install xllamacpp")
-    gguf = Path(settings.gguf).expanduser().resolve() if settings.gguf else weights.smollm2_gguf()
-    if not gguf.is_file():
-        raise TeacherError(f"There is no GGUF file {gguf}", "Check the setting teacher.local.gguf.")
-    with gguf.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise TeacherError(f"{gguf} is not a GGUF file", "Check the setting teacher.local.gguf.")
-    config = {
+    gguf = gguf_file(settings)
+    config: dict[str, str | int] = {
         "gguf": str(gguf),
         "context_tokens": settings.context_tokens,
         "parallel": settings.parallel,
@@ -62,13 +62,33 @@ def serve(settings: LocalServerSettings) -> Iterator[LocalServer]:
         yield LocalServer(f"{address}/v1", gguf.stem)
 
 
+def gguf_file(settings: LocalServerSettings) -> Path:
+    """Return the model file: the one that the setting names, else SmolLM2's.
+
+    Raises:
+        TeacherError: there is none, or it is of another format.
+    """
+    if not settings.gguf:
+        return weights.smollm2_gguf()
+    gguf = Path(settings.gguf).expanduser().resolve()
+    if not gguf.is_file():
+        raise TeacherError(f"There is no GGUF file {gguf}", "Check the setting teacher.local.gguf.")
+    with gguf.open("rb") as file:
+        is_gguf = file.read(len(MAGIC)) == MAGIC
+    if not is_gguf:
+        raise TeacherError(f"{gguf} is not a GGUF file", "Check the setting teacher.local.gguf.")
+    return gguf
+
+
 def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def main() -> None:
-    """The child process."""
+    """Run the server: the child process, until its parent is gone."""
     config, ready = subprocess_server.attach()
     import xllamacpp
 

@@ -27,13 +27,13 @@ from raydistill.runtime.store import Store
 from raydistill.tables import SAMPLES
 from raydistill.teacher import batch, journal
 from raydistill.teacher import ledger as ledgers
-from raydistill.teacher.api.client import Client
-from raydistill.teacher.caller import About, Caller
+from raydistill.teacher.caller import Caller, Provenance
 from raydistill.teacher.dialogue import dialogue
-from raydistill.teacher.endpoint import Endpoint, learn
+from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal import compaction
 from raydistill.teacher.limits import pricing
 from raydistill.teacher.limits.governor import Governor, Limits, Permits
+from raydistill.teacher.preflight import learn_refusals
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -89,13 +89,13 @@ def ask(
             limits = _limits(teacher, folder, settings.run_path, stage, caps)
             try:
                 if teacher.transport == "batch":
-                    about = About(settings.run_path, session, stage)
-                    rows = batch.ask(asks, teacher, endpoint, folder, about, limits, shown)
+                    provenance = Provenance(settings.run_path, session, stage)
+                    rows = batch.run(asks, teacher, endpoint, folder, provenance, limits, shown)
                     table = pa.Table.from_pylist(rows, schema=_OUT)
                 else:
                     table = _ask_online(stage, asks, settings, endpoint, limits, session, shown)
             except _Refused as refused:  # what was not asked without the parameter is asked so now
-                learn(endpoint, refused.args[0], teacher)
+                learn_refusals(endpoint, refused.args[0], teacher)
         table = table.sort_by([(name, "ascending") for name in _ORDER])
         samples = table.select(SAMPLES.names)
         book = ledgers.ledger(stage, samples, table["ledger"].to_pylist())
@@ -197,13 +197,13 @@ class Asker:
         governor = self.governor
         permits = Permits(uuid.uuid4().hex, lambda report: governor.exchange.remote(report))
         return Caller(
-            Client(self.endpoint.base_url, self.endpoint.key.get_secret_value(), teacher.timeout),
+            self.endpoint.client(teacher.dialect, teacher.timeout),
             permits,
             self.reader,
             journal.Writer(self.folder),
             teacher,
             pricing.find(teacher),
-            About(self.settings.run_path, self.session, self.stage),
+            Provenance(self.settings.run_path, self.session, self.stage),
         )
 
     async def _one(self, ask: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,52 +1,75 @@
-"""One asking actor without Ray: a Caller with a governor of its own, over real HTTP."""
+"""One actor of a teacher stage without Ray: a Caller with a governor of its own, over real HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from raydistill import simulated
 from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.request import Request
-from raydistill.teacher.caller import About, Caller, Sample
+from raydistill.teacher.caller import Caller, Provenance, Sample
 from raydistill.teacher.limits.governor import Governor, Grant, Limits, Permits, Report
 from raydistill.teacher.limits.pricing import Price
 
 KEY = "sk-test-0123456789"
+SETTINGS = {"backoff_s": 0.01, "timeout": 20, "max_attempts": 4}
 
 
 def request(i: int = 0, **changes: Any) -> Request:
-    asked = {"prompt": f"Q: What is {i} + 1?\nA: Let's think step by step.", "max_tokens": 64, "temperature": 0.0}
-    return Request(**{"identity": "test", "endpoint": "completions", "model": simulated.MODEL, **asked, **changes})
+    """Make the request about i + 1; `changes` are fields of it."""
+    fields = {
+        "identity": "test",
+        "dialect": "completions",
+        "model": simulated.MODEL,
+        "prompt": f"Q: What is {i} + 1?\nA: Let's think step by step.",
+        "max_tokens": 64,
+        "temperature": 0.0,
+    }
+    return Request(**{**fields, **changes})
 
 
-class Asked:
+class Outcome(NamedTuple):
     """What a set of requests came to."""
 
-    def __init__(self, samples: list[list[Sample]], governor: Governor, order: list[int]) -> None:
-        self.samples, self.governor, self.order = samples, governor, order
+    samples: list[list[Sample]]
+    """Of each request."""
+    governor: Governor
+    order: list[int]
+    """Numbers of the requests, as they were answered."""
 
     @property
     def one(self) -> Sample:
+        """The sample, if there is one alone."""
         [[sample]] = self.samples
         return sample
 
 
-def ask(
+def buy(
     server: simulated.Teacher,
     folder: Path,
-    asked: list[tuple[Request, int]],
+    requests: list[tuple[Request, int]],
     *,
     key: str = KEY,
     limits: Limits | None = None,
     price: Price | None = None,
     **settings: Any,
-) -> Asked:
-    """Ask all at once through a Caller of its own (a new run on the same journal)."""
-    teacher = TeacherSettings(**{"backoff_s": 0.01, "timeout": 20, "max_attempts": 4, **settings})
+) -> Outcome:
+    """Buy samples of all requests at once through a Caller of its own (a new run on the same journal).
+
+    Args:
+        server: Who answers.
+        folder: The journal.
+        requests: Each with its number of samples.
+        key: API key.
+        limits: The governor's.
+        price: Of a token.
+        settings: Of the teacher.
+    """
+    teacher = TeacherSettings(**{**SETTINGS, **settings})
     governor = Governor(limits or Limits(in_flight=teacher.max_concurrency))
     order: list[int] = []
 
@@ -55,22 +78,23 @@ def ask(
 
     async def run() -> list[list[Sample]]:
         place = journal.Folder(str(folder))
-        client, permits = Client(server.base_url, key, teacher.timeout), Permits("a", exchange)
+        client = Client(server.base_url, key, teacher.timeout, teacher.dialect)
+        permits = Permits("a", exchange)
         writer = journal.Writer(place)
-        about = About("run", "session", "zero_shot")
-        caller = Caller(client, permits, journal.Reader(place), writer, teacher, price, about)
+        provenance = Provenance("run", "session", "zero_shot")
+        caller = Caller(client, permits, journal.Reader(place), writer, teacher, price, provenance)
 
         async def one(i: int, what: Request, n: int) -> list[Sample]:
-            found = await caller.samples(what, n, "task", "rationale")
+            samples = await caller.samples(what, n, "task", "rationale")
             order.append(i)
-            return found
+            return samples
 
         try:
-            found = await asyncio.gather(*(one(i, what, n) for i, (what, n) in enumerate(asked)))
+            samples = await asyncio.gather(*(one(i, what, n) for i, (what, n) in enumerate(requests)))
             await permits.flush()
-            return found
+            return samples
         finally:
             writer.close()
             await client.close()
 
-    return Asked(asyncio.run(run()), governor, order)
+    return Outcome(asyncio.run(run()), governor, order)

@@ -1,1 +1,1 @@
-"""How an endpoint is spoken to: requests, replies, errors."""
+"""Speak to an endpoint: requests, replies, errors; one file a dialect."""

@@ -1,0 +1,72 @@
+"""Notes beside the journal about batches that are not taken in yet.
+
+A note is written before its batch is made: a process that died finds its batches again, by id or by the nonce in their
+metadata, and sends nothing twice. A note's JSON is read by later versions too: its field names stay.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict, dataclass
+
+from raydistill.runtime import files
+from raydistill.teacher import journal
+from raydistill.teacher.batch.budget import Amount
+from raydistill.teacher.batch.collector import BatchRequest
+from raydistill.teacher.caller import Provenance
+
+
+@dataclass
+class Note:
+    """One batch that was sent or is about to be."""
+
+    nonce: str
+    """In the batch's metadata, to find it by if its id was lost."""
+    batch: str | None
+    """The batch's id; None before the endpoint has told it."""
+    run: str
+    stage: str
+    custom_ids: dict[str, list[int]]
+    """Sample indices of each line, by its custom id."""
+    most: tuple[float, int] = (0.0, 0)
+    """The most that the batch may take, in (USD, tokens)."""
+
+
+class Notes:
+    """The notes of one stage of one run; a journal may hold those of other runs too."""
+
+    def __init__(self, folder: journal.Folder, provenance: Provenance) -> None:
+        self.folder = folder
+        self.provenance = provenance
+
+    def make(self, part: list[BatchRequest], most: Amount) -> Note:
+        """Write and return the note of a batch that is about to be made."""
+        custom_ids = {request.custom_id: request.samples for request in part}
+        note = Note(uuid.uuid4().hex, None, self.provenance.run, self.provenance.stage, custom_ids, most)
+        self.save(note)
+        return note
+
+    def save(self, note: Note) -> None:
+        """Write `note`, over an earlier one of the same batch."""
+        with files.write_atomically(self.folder.fs, self._path(note)) as stream:
+            stream.write(json.dumps(asdict(note)).encode())
+
+    def delete(self, note: Note) -> None:
+        """Delete the note of a batch that is taken in, or was never made."""
+        self.folder.fs.delete_file(self._path(note))
+
+    def load(self) -> list[Note]:
+        """Read the notes of this run and stage."""
+        notes = []
+        for name in self.folder.names():
+            if not name.startswith("batch-") or not name.endswith(".json"):
+                continue
+            with self.folder.fs.open_input_stream(f"{self.folder.root}/{name}") as stream:
+                note = Note(**json.loads(stream.readall()))
+            if note.run == self.provenance.run and note.stage == self.provenance.stage:
+                notes.append(note)
+        return notes
+
+    def _path(self, note: Note) -> str:
+        return f"{self.folder.root}/batch-{note.nonce}.json"

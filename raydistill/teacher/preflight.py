@@ -1,0 +1,151 @@
+"""Requests that are sent before a stage: is the address right, the key, the model, and what does the model refuse?"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from typing import TYPE_CHECKING
+
+from raydistill.config import TeacherSettings
+from raydistill.runtime.errors import TeacherError
+from raydistill.teacher.api import errors
+from raydistill.teacher.api.client import Client
+from raydistill.teacher.api.errors import CallError
+from raydistill.teacher.api.request import temperature_name
+
+if TYPE_CHECKING:
+    from raydistill.teacher.endpoint import Endpoint
+
+TIMEOUT_S = 15.0
+PROBE_TOKENS = 16
+LISTED = 5  # models that an error lists if none has a similar name
+
+
+def preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
+    """Get the endpoint's list of models and, if that does not settle whether requests will pass, a few tokens.
+
+    A listed model is not sent a request: its tokens are in no ledger, and what it may refuse the first call finds out,
+    which costs nothing. Only a batch that is rejected costs a day.
+
+    Raises:
+        TeacherError: within seconds, naming the setting that is wrong.
+    """
+    asyncio.run(_preflight(endpoint, settings))
+
+
+def learn_refusals(endpoint: Endpoint, refused: str, settings: TeacherSettings) -> None:
+    """Note a parameter that a call found refused, and find out which others are: models that refuse one refuse several.
+
+    Raises:
+        TeacherError: no request is left that could be sent.
+    """
+    endpoint.note_refusal(refused, settings.dialect)
+    asyncio.run(_learn_refusals(endpoint, settings))
+
+
+async def _learn_refusals(endpoint: Endpoint, settings: TeacherSettings) -> None:
+    client = _client(endpoint, settings)
+    try:
+        await _probe(endpoint, settings, client)
+    except CallError:
+        pass  # the stage's calls will meet it too
+    finally:
+        await client.close()
+
+
+def _client(endpoint: Endpoint, settings: TeacherSettings) -> Client:
+    return endpoint.client(settings.dialect, min(TIMEOUT_S, settings.timeout))
+
+
+async def _preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
+    client = _client(endpoint, settings)
+    try:
+        models = await client.models()
+        is_listed = models is not None and endpoint.model in models
+        if not is_listed or settings.transport == "batch":
+            await _check_request(endpoint, settings, client, models)
+    except CallError as error:
+        raise _explained(error, endpoint, settings) from None
+    finally:
+        await client.close()
+
+
+async def _check_request(
+    endpoint: Endpoint, settings: TeacherSettings, client: Client, models: list[str] | None
+) -> None:
+    """Send a test request.
+
+    Args:
+        endpoint: Where to.
+        settings: The teacher's.
+        client: Connected to the endpoint.
+        models: The endpoint's models; None if it does not list them.
+
+    Raises:
+        TeacherError: the model is none of the listed ones.
+        CallError: the request fails for another reason.
+    """
+    try:
+        await _probe(endpoint, settings, client)
+    except CallError as error:
+        if models is None:
+            raise
+        if error.retryable:
+            return  # the server is there; the retries of the stage deal with the rest
+        is_unknown = error.status == 404 or error.code == errors.MODEL_NOT_FOUND
+        if is_unknown and endpoint.model not in models:
+            raise _unknown_model(error, endpoint, models) from None
+        raise
+
+
+async def _probe(endpoint: Endpoint, settings: TeacherSettings, client: Client) -> None:
+    """Note which of a stage's parameters the model refuses; CallError if it rejects the request whatever it holds."""
+    for temperature in (0.0, settings.temperature):
+        await _probe_temperature(endpoint, settings, client, temperature)
+        if temperature_name(0.0) not in endpoint.refuses:
+            return  # it takes 0, and so it will others
+
+
+async def _probe_temperature(endpoint: Endpoint, settings: TeacherSettings, client: Client, temperature: float) -> None:
+    """Repeat one request, each time without what was refused, until it is accepted."""
+    while True:
+        request = endpoint.request(settings.dialect, "Hello", PROBE_TOKENS, temperature, ("\nQ:",))
+        try:
+            await client.send(request, [0])
+            return
+        except CallError as error:
+            if error.code == errors.OUTPUT_LIMIT:
+                return  # a model that thinks first: it took the request
+            refused = request.refused_parameter(error)
+            if not refused:
+                raise
+            endpoint.note_refusal(refused, settings.dialect)
+
+
+def _unknown_model(error: CallError, endpoint: Endpoint, models: list[str]) -> TeacherError:
+    similar = difflib.get_close_matches(endpoint.model, models, 3, 0.3) or models[:LISTED]
+    offer = f" It offers: {', '.join(similar)}." if similar else ""
+    return TeacherError(
+        f"The endpoint {endpoint.base_url} does not know the model {endpoint.model!r} (--teacher.model): "
+        f"{error.message}.{offer}",
+        "Give the model's name as the endpoint knows it.",
+    )
+
+
+def _explained(error: CallError, endpoint: Endpoint, settings: TeacherSettings) -> TeacherError:
+    if error.status in (401, 403):
+        return TeacherError(
+            f"The endpoint {endpoint.base_url} rejects the API key from the environment variable "
+            f"{settings.api_key_env}: {error.message}",
+            "Set the variable to a valid key (setting teacher.api_key_env names it).",
+        )
+    if error.retryable:
+        return TeacherError(
+            f"No answer from {endpoint.base_url} (--teacher.base_url): {error.message}",
+            "Check the address and the network; is the server running?",
+        )
+    return TeacherError(
+        f"{endpoint.base_url} rejects a test request for model {endpoint.model!r} in the dialect {settings.dialect}: "
+        f"{error.message}",
+        "Check --teacher.model and --teacher.dialect (completions or chat).",
+    )

@@ -1,0 +1,179 @@
+"""What an error reply is taken for: a pure function of status, body and headers; rules about money among them."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+from typing import Any
+
+import httpx2
+import pytest
+
+from raydistill.teacher.api import classification, retries
+from raydistill.teacher.api.dialect import load
+from raydistill.teacher.api.errors import CallError
+
+NO_CREDIT = "You exceeded your current quota, please check your plan and billing details."
+TOO_LONG = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens."
+NOT_SUPPORTED = "Unsupported parameter: '{}' is not supported with this model."
+
+
+def classify(
+    status: int, error: Any = None, *, headers: dict[str, str] | None = None, n: int = 1, dialect: str = "completions"
+) -> CallError:
+    """Classify a response with the JSON body {"error": error}."""
+    content = json.dumps({"error": error}).encode()
+    return classification.of_response(status, content, load(dialect), httpx2.Headers(headers or {}), n)
+
+
+@pytest.mark.parametrize("dialect", ["completions", "chat"])
+@pytest.mark.parametrize(
+    ("status", "error", "n", "expected"),
+    [
+        # (kind, code, param, fatal for all, retryable)
+        (429, {"message": "slow down", "code": "rate_limit_exceeded"}, 1, ("rate_limit", "rate_limit_exceeded")),
+        (429, {"message": "slow down"}, 1, ("rate_limit", "")),
+        (429, {"message": NO_CREDIT, "code": "insufficient_quota"}, 1, ("fatal", "insufficient_quota", "", True)),
+        (429, {"message": "limit", "code": "billing_hard_limit_reached"}, 1, ("fatal", "insufficient_quota", "", True)),
+        (408, {"message": "timeout"}, 1, ("transient", "")),
+        (409, {"message": "conflict"}, 1, ("transient", "")),
+        (425, {"message": "too early"}, 1, ("transient", "")),
+        (500, {"message": "oops", "code": "internal"}, 1, ("transient", "internal")),
+        (503, {"message": "busy"}, 1, ("transient", "")),
+        (529, {"message": "overloaded"}, 1, ("transient", "")),
+        (400, {"message": "too long", "code": "context_length_exceeded"}, 1, ("context_length",)),
+        (400, {"message": TOO_LONG}, 1, ("context_length", "context_length_exceeded")),
+        (413, {"message": "prompt is too long"}, 1, ("context_length", "context_length_exceeded")),
+        (422, {"message": "the request exceeds the available context size"}, 4, ("context_length",)),
+        (401, {"message": "bad key", "code": "invalid_api_key"}, 1, ("fatal", "invalid_api_key", "", True)),
+        (402, {"message": "pay"}, 1, ("fatal", "", "", True)),
+        (403, {"message": "not here"}, 1, ("fatal", "", "", True)),
+        (404, {"message": "The model `m` does not exist"}, 1, ("fatal", "model_not_found", "", True)),
+        (404, {"message": "no", "code": "model_not_found"}, 1, ("fatal", "model_not_found", "", True)),
+        (400, {"message": "The model `m` does not exist"}, 1, ("fatal", "model_not_found")),
+        (400, {"message": "unknown model m"}, 1, ("fatal", "model_not_found")),
+        (400, {"message": "max_tokens or model output limit was reached."}, 1, ("fatal", "output_limit_reached")),
+        (400, {"message": "bad", "param": "prompt"}, 1, ("fatal", "", "prompt")),
+        (415, {"message": NOT_SUPPORTED.format("stop")}, 1, ("fatal",)),
+    ],
+)
+def test_kinds(status: int, error: dict[str, str], n: int, expected: tuple[str | bool, ...], dialect: str) -> None:
+    call_error = classify(status, error, n=n, dialect=dialect)
+    fields = (call_error.kind, call_error.code, call_error.param, call_error.fatal_for_all)
+    assert fields[: len(expected)] == expected
+    assert call_error.fatal_for_all == (len(expected) == 4)
+    assert call_error.retryable == (expected[0] in ("rate_limit", "transient"))
+    assert call_error.status == status
+    assert call_error.message == f"HTTP {status}: {error['message']}"
+
+
+@pytest.mark.parametrize("code", ["insufficient_quota", "billing_hard_limit_reached"])
+def test_an_empty_account_is_not_waited_for(code: str) -> None:
+    """It answers 429 like a rate limit, and no other call would pass either."""
+    call_error = classify(429, {"message": NO_CREDIT, "code": code}, headers={"retry-after": "3"})
+    assert call_error.kind == "fatal"
+    assert call_error.fatal_for_all
+    assert not call_error.retryable
+    assert call_error.retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("error", "n", "kind"),
+    [
+        ({"message": "only one is allowed", "param": "n"}, 4, "refused_n"),
+        ({"message": "'n' must be 1"}, 4, "refused_n"),
+        ({"message": "n > 1 is not supported"}, 2, "refused_n"),
+        ({"message": "only n=1"}, 2, "refused_n"),
+        ({"message": "n_cmpl must be at most 2"}, 4, "refused_n"),
+        ({"message": "multiple completions are not available"}, 4, "refused_n"),
+        ({"message": "best_of must be 1"}, 4, "refused_n"),
+        ({"message": "'n' must be 1"}, 1, "fatal"),  # none was requested: it is about something else
+        ({"message": "only one is allowed", "param": "n"}, 1, "fatal"),
+        ({"message": "cannot do this, nor that"}, 4, "fatal"),  # the letter within words
+        ({"message": NOT_SUPPORTED.format("stop"), "param": "stop"}, 4, "refused"),
+        ({"message": TOO_LONG + " n"}, 4, "context_length"),
+    ],
+)
+def test_a_refused_n_is_told_from_other_refusals(error: dict[str, str], n: int, kind: str) -> None:
+    for status in (400, 422):
+        assert classify(status, error, n=n).kind == kind
+    assert classify(500, error, n=n).kind == "transient"
+
+
+@pytest.mark.parametrize(
+    ("message", "param", "refused"),
+    [
+        (NOT_SUPPORTED.format("max_tokens") + " Use 'max_completion_tokens' instead.", None, "max_tokens"),
+        (NOT_SUPPORTED.format("max_completion_tokens"), None, "max_completion_tokens"),
+        ("Unsupported value: 'temperature' does not support 0 with this model.", None, "temperature"),
+        ("Input validation error: `temperature` must be strictly positive", None, "temperature"),
+        ("Unrecognized request argument supplied", "seed", "seed"),
+        ("stop: Extra inputs are not permitted", None, "stop"),
+        ("Unsupported parameter: 'logprobs'", "logprobs", ""),
+        ("max_tokens is too large: 64.", "max_tokens", ""),  # taken, but not this value
+    ],
+)
+def test_a_refused_parameter_is_named_as_it_was_sent(message: str, param: str | None, refused: str) -> None:
+    call_error = classify(400, {"message": message, "param": param})
+    assert (call_error.kind == "refused") == bool(refused)
+    assert call_error.param == (refused or param or "")
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "3"}, 3.0),
+        ({"Retry-After": "1.5"}, 1.5),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "Retry-After": "3"}, 0.25),
+        ({"retry-after-ms": "-5"}, 0.0),
+        ({"Retry-After": "soon"}, None),
+        ({"retry-after-ms": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after(status: int, headers: dict[str, str], seconds: float | None) -> None:
+    assert classify(status, {"message": "x"}, headers=headers).retry_after == seconds
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("offset", "least", "most"), [(30, 28, 30), (-30, 0, 0)])
+def test_retry_after_as_a_date(status: int, offset: float, least: float, most: float) -> None:
+    date = email.utils.formatdate(time.time() + offset, usegmt=True)
+    retry_after = classify(status, {"message": "x"}, headers={"Retry-After": date}).retry_after
+    assert retry_after is not None
+    assert least <= retry_after <= most
+
+
+def test_no_wait_is_shorter_than_the_server_asks_or_longer_than_the_limit() -> None:
+    asked = classify(503, {"message": "x"}, headers={"Retry-After": "100"})
+    assert retries.backoff(1, 0.5, asked) == 100
+    silent = classify(503, {"message": "x"})
+    for attempt in range(1, 12):
+        ceiling = min(retries.LONGEST_WAIT_S, 0.5 * 2 ** (attempt - 1))
+        for _ in range(20):
+            assert ceiling / 2 <= retries.backoff(attempt, 0.5, silent) <= ceiling
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<html>busy</html>", "HTTP 502: <html>busy</html>"),
+        (b"", "HTTP 502: Bad Gateway"),
+        (b'{"error": "text"}', 'HTTP 502: {"error": "text"}'),
+        (b'{"message": "without the error object", "code": 7}', "HTTP 502: without the error object"),
+        (b"\xff" * 400, "HTTP 502: " + "�" * 300),
+    ],
+)
+def test_bodies_of_another_form(content: bytes, message: str) -> None:
+    call_error = classification.of_response(502, content, load("chat"))
+    assert (call_error.kind, call_error.message) == ("transient", message)
+
+
+def test_a_secret_is_hidden_in_the_text_and_its_representation() -> None:
+    call_error = classify(401, {"message": "Incorrect API key provided: sk-123456."})
+    call_error.hide("sk-123456")
+    assert call_error.message == str(call_error) == "HTTP 401: Incorrect API key provided: ***."
+    assert "sk-123456" not in repr(call_error)
