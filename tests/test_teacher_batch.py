@@ -21,7 +21,7 @@ from raydistill.runtime.progress import Progress
 from raydistill.teacher import batch, journal
 from raydistill.teacher.caller import About
 from raydistill.teacher.endpoint import Endpoint
-from raydistill.teacher.limits.governor import Limits
+from raydistill.teacher.limits.messages import Limits
 
 
 class BatchServer:
@@ -277,7 +277,7 @@ def test_budget_and_refusal(served: tuple[BatchServer, str], tmp_path: Path) -> 
     kept = len(server.asked)
     assert len(buy(url, tmp_path, asks(20))) == 20
     assert len(server.asked) == len(set(server.asked)) == 40 > kept
-    lenient = buy(url, tmp_path, asks(20, first=50), limits=Limits(1, tokens=400, lenient=True))
+    lenient = buy(url, tmp_path, asks(20, first=50), limits=Limits(1, tokens=400, on_budget="fail_rows"))
     assert "budget" in {row["error_kind"] for row in lenient} <= {"", "budget"}
     assert 40 < len(server.asked) <= 40 + 400 // 14
     server.refuse = "no such endpoint in batches"

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from raydistill.config import TeacherSettings
-from raydistill.runtime.errors import BudgetReached, TeacherError, budget_reached
+from raydistill.runtime.errors import BudgetReached, LimitKind, TeacherError, budget_reached
 from raydistill.runtime.progress import Stage
 from raydistill.teacher import journal
 from raydistill.teacher import ledger as ledgers
@@ -30,9 +30,9 @@ from raydistill.teacher.api.request import NEWER_LIMIT, Request
 from raydistill.teacher.caller import About, Sample
 from raydistill.teacher.dialogue import dialogue
 from raydistill.teacher.endpoint import Endpoint
-from raydistill.teacher.journal.records import record
+from raydistill.teacher.journal.records import Entry, record
 from raydistill.teacher.limits import pricing
-from raydistill.teacher.limits.governor import Limits
+from raydistill.teacher.limits.messages import Limits
 
 MAX_REQUESTS, MAX_BYTES = 50_000, 190_000_000  # of one file; OpenAI takes 50,000 and 200 MB
 LONGEST_POLL_S = 60.0
@@ -106,7 +106,7 @@ def ask(
     """Rows of SAMPLES with their `ledger` facts for all rows of `asks`, bought in batches.
 
     Raises:
-        BudgetReached: the next file could exceed the budget; with lenient limits the rest fails as rows.
+        BudgetReached: the next file could exceed the budget; if limits.on_budget is fail_rows, the rest fails as rows.
         TeacherError: the endpoint refuses a batch.
     """
     return asyncio.run(_Batches(settings, endpoint, folder, about, limits, shown, max_requests, max_bytes).run(asks))
@@ -146,7 +146,7 @@ class _Batches:
                 fresh = [w for key, w in wanted.items() if key not in under_way]
                 affordable, refused = self._affordable(fresh, running)
                 if wanted and not running and not affordable:
-                    if not self.limits.lenient:
+                    if self.limits.on_budget == "stop_stage":
                         raise refused
                     error = CallError("budget", refused.message)
                     self.collector.failed |= {key: error for w in fresh for key in w.keys}
@@ -182,17 +182,19 @@ class _Batches:
         usd = self.spent_usd + sum(most[0] for most in under_way)
         tokens, message = self.spent_tokens + sum(most[1] for most in under_way), ""
         taken: list[Wanted] = []
+        limit: LimitKind = "usd"
         for w in wanted:
             more_usd, more_tokens = self._most(w)
             usd, tokens = usd + more_usd, tokens + more_tokens
             if self.limits.usd is not None and usd > self.limits.usd:
                 message = f"the next requests may cost more than the ${self.limits.usd - self.spent_usd:.4f} left"
             elif self.limits.tokens is not None and tokens > self.limits.tokens:
+                limit = "tokens"
                 message = f"the next requests may take more than the {self.limits.tokens - self.spent_tokens:,} left"
             if message:
                 break
             taken.append(w)
-        return taken, budget_reached(message, "all answers so far are kept")
+        return taken, budget_reached(limit, message, "all answers so far are kept")
 
     async def _submit(self, part: list[Wanted]) -> dict[str, Any]:
         nonce = uuid.uuid4().hex
@@ -293,7 +295,7 @@ class _Batches:
 
     async def _take(self, content: bytes, wanted: dict[str, Wanted]) -> None:
         """Results of one file into the journal; lines that failed are asked again, alone, while that makes sense."""
-        entries: list[tuple[list[str], dict[str, Any]]] = []
+        entries: list[tuple[list[str], Entry]] = []
         for line in content.splitlines():
             said = json.loads(line)
             w = wanted.get(said["custom_id"])

@@ -17,7 +17,8 @@ from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.api.request import Request
 from raydistill.teacher.journal import JournalError
 from raydistill.teacher.journal.records import Answer, record, sample_of
-from raydistill.teacher.limits.governor import Permits, Stopped
+from raydistill.teacher.limits.messages import StopReason
+from raydistill.teacher.limits.permits import Permits, Stopped
 from raydistill.teacher.limits.pricing import Price
 
 HOPELESS_IN_A_ROW = 10  # 403 and 404 may be about one prompt; so many without one success are about all
@@ -122,7 +123,7 @@ class Caller:
         try:
             place = await self.writer.append(entry)
         except JournalError as error:
-            self.permits.give_up("journal", str(error))
+            self.permits.abort(StopReason("journal", error.message, error.hint))
             self._resolve(mine, [Sample(None, CallError("fatal", error.message, attempts=attempts))] * len(mine))
             return []
         self.reader.note(came, place)
@@ -143,8 +144,8 @@ class Caller:
             try:
                 await self.permits.acquire(*reserved)
             except Stopped as stopped:
-                kind = "budget" if stopped.args[0] == "budget" else "stopped"
-                raise CallError(kind, stopped.args[1], attempts=attempt) from None
+                kind = "budget" if stopped.reason.kind == "budget" else "stopped"
+                raise CallError(kind, stopped.reason.message, attempts=attempt) from None
             attempt += 1
             spent = (0, 0.0)
             try:
@@ -187,11 +188,11 @@ class Caller:
         rows have failed.
         """
         if what := request.sent(error.parameter):
-            self.permits.give_up("refused", what)
+            self.permits.abort(StopReason("parameter", parameter=what))
         if error.hopeless:
             self._hopeless += 1
             if "HTTP 401" in error.message or "HTTP 429" in error.message or self._hopeless >= HOPELESS_IN_A_ROW:
-                self.permits.give_up("fatal", error.message)
+                self.permits.abort(StopReason("fatal", error.message))
 
     def _reserve(self, request: Request, n: int) -> tuple[int, float]:
         """The most that a call may take, in (tokens, USD)."""
