@@ -33,6 +33,7 @@ from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal.records import Entry, record
 from raydistill.teacher.limits import pricing
 from raydistill.teacher.limits.messages import Limits
+from raydistill.teacher.prompt_row import PromptRow
 
 MAX_REQUESTS, MAX_BYTES = 50_000, 190_000_000  # of one file; OpenAI takes 50,000 and 200 MB
 LONGEST_POLL_S = 60.0
@@ -162,8 +163,8 @@ class _Batches:
         self.collector.begin()
         rows = []
         for ask_ in (row for batch in asks.to_batches(1024) for row in batch.to_pylist()):
-            found = await dialogue(ask_, self.about.stage, self.endpoint, self.settings, self.collector)
-            rows += [row | {"ledger": ledgers.facts(used, self.about.session)} for row, used in found]
+            found = await dialogue(PromptRow.of(ask_), self.about.stage, self.endpoint, self.settings, self.collector)
+            rows += [ledgers.with_calls(outcome, self.about.session) for outcome in found]
         pending = sum(row["error_kind"] == "pending" for row in rows)
         self.shown.update(asks.num_rows - len({r["question_id"] for r in rows if r["error_kind"] == "pending"}))
         self.shown.update(pending=pending or None)

@@ -14,11 +14,10 @@ from raydistill.teacher.journal import segments
 from raydistill.teacher.journal.folder import Folder
 from raydistill.teacher.journal.index import short_keys
 from raydistill.teacher.journal.records import ENTRIES, rows
+from raydistill.teacher.stages import FORMER_NAMES
 
 CHUNK_ROWS = 8192
 SEGMENT_CHUNK_ROWS = 2048
-FORMER_STAGE_NAMES = {"llm_judge": "judge"}
-"""What a stage was called in journals of earlier versions: today's name to the former one."""
 
 
 class Spent(NamedTuple):
@@ -48,7 +47,7 @@ def spent(folder: Folder, run: str, stage: str = "") -> Spent:
     """Return what `run` has bought into this journal so far, in `stage` or in all stages."""
     usd = 0.0
     tokens = 0
-    stages = pa.array([stage, FORMER_STAGE_NAMES.get(stage, stage)])
+    stages = pa.array([stage, FORMER_NAMES.get(stage, stage)])
     for table in scan(folder, ["run", "stage", "usd", "prompt_tokens", "completion_tokens"]):
         own_rows = table.filter(pc.equal(table["run"], run))
         if stage:
