@@ -24,11 +24,10 @@ from raydistill.method import prompts
 from raydistill.runtime.errors import BudgetReached, TeacherError, TooManyFailures
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
-from raydistill.tables import LEDGER, SAMPLES
+from raydistill.tables import LEDGER, PROMPTS, SAMPLES
 from raydistill.teacher import estimate, inspect, journal, ledger, stage
 from raydistill.teacher.endpoint import open_endpoint
-from raydistill.teacher.journal import compaction
-from raydistill.teacher.plan import ASKS
+from raydistill.teacher.journal.scan import scan
 
 KEY = "sk-stage-0123456789"
 
@@ -68,12 +67,12 @@ def asks(n: int, *, degree: int = 1, adaptive: bool = False, first: int = 0) -> 
             | {"method": "new_fine_tune_cot" if adaptive else "fine_tune_cot", "degree": degree, "prompt": prompt}
             | {"max_tokens": 128, "temperature": 0.7 if degree > 1 else 0.0, "adaptive": adaptive}
         )
-    return pa.Table.from_pylist(rows, schema=ASKS)
+    return pa.Table.from_pylist(rows, schema=PROMPTS)
 
 
 def run(name: str, table: pa.Table, settings: Settings) -> pa.Table:
     with open_endpoint(settings.teacher) as endpoint:
-        return stage.ask(name, table, settings, endpoint, Store(settings.run_path), Progress(io.StringIO()))
+        return stage.run(name, table, settings, endpoint, Store(settings.run_path), Progress(io.StringIO()))
 
 
 def total(store: Store) -> dict[str, float]:
@@ -219,7 +218,7 @@ def test_relative_places_are_the_drivers_not_the_workers(
     monkeypatch.chdir(tmp_path)  # Ray's workers have another working directory
     settings = settings_for(server, Path("my/run"), journal="my/journal")
     assert [row["error"] for row in run("zero_shot", asks(4), settings).to_pylist()] == [""] * 4
-    assert sum(len(table) for table in compaction.scan(journal.Folder(str(tmp_path / "my/journal")), ["key"])) == 8
+    assert sum(len(table) for table in scan(journal.Folder(str(tmp_path / "my/journal")), ["key"])) == 8
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -271,8 +270,8 @@ def test_an_actor_that_dies_costs_only_what_was_in_flight(server: simulated.Teac
     def kill() -> None:
         while server.stats()["answered"] < 100:
             time.sleep(0.05)
-        workers = [p for p in psutil.Process().children(recursive=True) if "MapWorker(MapBatches(Asker))" in p.name()]
-        workers = workers or [p for p in psutil.Process().children(recursive=True) if "Asker" in " ".join(p.cmdline())]
+        workers = [p for p in psutil.Process().children(recursive=True) if "MapWorker(MapBatches(TeacherActor))" in p.name()]
+        workers = workers or [p for p in psutil.Process().children(recursive=True) if "TeacherActor" in " ".join(p.cmdline())]
         killed.append(workers[0].pid)
         workers[0].kill()
 
@@ -333,17 +332,17 @@ def test_parameters_that_the_first_call_finds_refused_are_left_out(server: simul
     settings = settings_for(server, tmp_path, max_concurrency=4, dialect="chat")
     with open_endpoint(settings.teacher) as endpoint:
         store, progress = Store(settings.run_path), Progress(io.StringIO())
-        samples = stage.ask("zero_shot", asks(30), settings, endpoint, store, progress)
+        samples = stage.run("zero_shot", asks(30), settings, endpoint, store, progress)
         assert [row["error"] for row in samples.to_pylist()] == [""] * 30
         refused = server.stats()["errors"]
         assert refused <= 8 + 5  # those in flight when the first came back, and the probe's
         assert endpoint.refuses == {"max_tokens", "temperature=0", "temperature=0.7", "seed", "stop"}
-        stage.ask("few_shot", asks(10, degree=2), settings, endpoint, store, progress)
+        stage.run("few_shot", asks(10, degree=2), settings, endpoint, store, progress)
         assert server.stats()["errors"] == refused  # the next stage knows
     bought = total(store)["calls"] - total(store)["reused"]
     assert server.stats()["answered"] == bought + 2  # the probes for both temperatures
     texts = [
-        text for table in compaction.scan(stage.journal_folder(settings), ["request"]) for text in table[0].to_pylist()
+        text for table in scan(stage.journal_folder(settings), ["request"]) for text in table[0].to_pylist()
     ]
     sent = [json.loads(text) for text in texts if text]
     assert {(request["seed"], request["temperature"]) for request in sent} == {(None, None)}
@@ -411,7 +410,7 @@ def test_ctrl_c_brings_the_calls_in_flight_home(server: simulated.Teacher, tmp_p
     assert child.returncode != 0
     assert "KeyboardInterrupt" in errors
     sent = server.stats()["requests"]
-    bought = sum(len(table) for table in compaction.scan(journal.Folder(str(tmp_path / "journal")), ["key"]))
+    bought = sum(len(table) for table in scan(journal.Folder(str(tmp_path / "journal")), ["key"]))
     assert bought == sent == server.stats()["answered"]  # nothing that was sent was lost
 
 

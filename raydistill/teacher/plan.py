@@ -81,9 +81,7 @@ def _is_asked(question: Mapping[str, Any], degree: int) -> bool:
     return degree == 1 or question["split"] == "train"
 
 
-def _row(
-    question: Mapping[str, Any], method: Method, degree: int, prompt: str, settings: TeacherSettings
-) -> PromptRow:
+def _row(question: Mapping[str, Any], method: Method, degree: int, prompt: str, settings: TeacherSettings) -> PromptRow:
     columns = {name: question[name] for name in QUESTIONS.names}
     is_zero_shot = method.prompt == "zero_shot"
     return PromptRow(

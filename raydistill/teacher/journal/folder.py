@@ -8,6 +8,7 @@ import uuid
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from raydistill.config import Settings, journal_path
 from raydistill.runtime import files
 from raydistill.runtime.errors import UserError
 
@@ -109,3 +110,12 @@ class Folder:
         marker = {"format": FORMAT, "version": VERSION, "id": self.id}
         with self.fs.open_output_stream(self.path_of(MARKER)) as stream:
             stream.write(json.dumps(marker).encode())
+
+
+def journal_folder(settings: Settings) -> Folder:
+    """Open the run's journal, or the shared one that `teacher.journal` names.
+
+    Raises:
+        JournalError: see `Folder`.
+    """
+    return Folder(journal_path(settings.run_dir, settings.teacher.journal))
