@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
-from test_teacher_stage import asks
+from support.teacher_stage import prompt_table as asks
 
 from raydistill.config import PriceSettings, TeacherSettings
 from raydistill.runtime.errors import BudgetReached, TeacherError
