@@ -38,9 +38,9 @@ from raydistill import simulated, tasks
 from raydistill.config import QuestionSettings, Settings, SimulatedSettings
 from raydistill.method import prompts
 from raydistill.runtime import cluster
+from raydistill.tables import PROMPTS
 from raydistill.teacher import journal
-from raydistill.teacher.journal import compaction
-from raydistill.teacher.plan import ASKS
+from raydistill.teacher.journal.scan import scan
 
 KEY = "sk-kill-loop-0123456789abcdef"
 TARGETS = (*["driver"] * 3, "node", *["governor"] * 2, *["actor"] * 14)  # each so often in twenty kills
@@ -145,8 +145,8 @@ def drive(settings: Settings) -> None:
     ]
     with open_endpoint(settings.teacher) as endpoint:
         cluster.connect(**settings.ray.model_dump())
-        table = pa.Table.from_pylist(rows, schema=ASKS)
-        samples = stage.ask("zero_shot", table, settings, endpoint, Store(settings.run_path), Progress())
+        table = pa.Table.from_pylist(rows, schema=PROMPTS)
+        samples = stage.run("zero_shot", table, settings, endpoint, Store(settings.run_path), Progress())
     pq.write_table(samples, f"{settings.run_path}/samples.parquet")
 
 
@@ -210,7 +210,7 @@ def disturbed(
 def snapshot(settings: Settings, server: simulated.Teacher) -> tuple[set[str], dict[str, int]]:
     """(SHA-256 of every prompt whose answers are in the journal, requests per prompt)."""
     durable: set[str] = set()
-    for table in compaction.scan(journal.Folder(f"{settings.run_dir}/journal"), ["request"]):
+    for table in scan(journal.Folder(f"{settings.run_dir}/journal"), ["request"]):
         prompts_of = (json.loads(text)["prompt"] for text in table["request"].to_pylist() if text)
         durable |= {hashlib.sha256(prompt.encode()).hexdigest() for prompt in prompts_of}
     return durable, {prompt: count for prompt, (count, _) in server.stats()["prompts"].items()}

@@ -32,9 +32,9 @@ from raydistill.config import Settings, SimulatedSettings
 from raydistill.runtime import cluster
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
+from raydistill.tables import PROMPTS
 from raydistill.teacher import stage
 from raydistill.teacher.endpoint import open_endpoint
-from raydistill.teacher.plan import ASKS
 
 TEXT = " There are 14 apples and 9 are eaten, so 14 - 9 = 5 are left. The basket then holds 5 apples."
 
@@ -153,8 +153,8 @@ def ask_raydistill(server: simulated.Teacher, calls: int, in_flight: int, actors
             for i in range(calls // 2)
         ]
         with open_endpoint(settings.teacher) as endpoint:
-            table = pa.Table.from_pylist(rows, schema=ASKS)
-            samples = stage.ask("zero_shot", table, settings, endpoint, Store(folder), Progress())
+            table = pa.Table.from_pylist(rows, schema=PROMPTS)
+            samples = stage.run("zero_shot", table, settings, endpoint, Store(folder), Progress())
         assert sum(samples["calls"].to_pylist()) == calls // 2 * 2
 
 

@@ -21,8 +21,8 @@ from raydistill import __version__, tasks
 from raydistill.config import Affects, Settings
 from raydistill.curation import curate, llm_judge
 from raydistill.runtime import cache, cluster
-from raydistill.runtime.progress import Progress
 from raydistill.runtime.files import identity
+from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store, content_hash, fingerprint
 from raydistill.students import hub
 from raydistill.tables import EMBEDDINGS, EXEMPLARS, SAMPLES
@@ -61,17 +61,17 @@ def _stages(run: _Run) -> str:
 
     questions = tasks.load_questions(settings.questions, settings.seed)
     run.stage("questions", [questions], lambda: questions)
-    if plan.needs_teacher(settings):
-        to_ask = plan.zero_shot(questions, settings)
+    if plan.asks_teacher(settings):
+        to_ask = plan.zero_shot_prompts(questions, settings)
         zero_shot = run.stage("zero_shot", [to_ask, answers], lambda: run.ask("zero_shot", to_ask))
     if plan.few_shot_methods(settings):
         exemplars = run.stage(
             "exemplars", [questions, zero_shot, choosing, methods], lambda: run.choose(questions, zero_shot)
         )
-        to_ask_again = plan.few_shot(questions, exemplars, settings)
+        to_ask_again = plan.few_shot_prompts(questions, exemplars, settings)
         few_shot = run.stage("few_shot", [to_ask_again, answers], lambda: run.ask("few_shot", to_ask_again))
     judgements = None
-    if settings.curation.llm_judge and plan.needs_teacher(settings):
+    if settings.curation.llm_judge and plan.asks_teacher(settings):
         to_judge = llm_judge.asks(questions, zero_shot, few_shot, settings)
         how, purse = settings.curation, settings.teacher  # a larger budget judges what is unjudged
         budgets = [how.llm_judge_budget_usd, how.llm_judge_budget_tokens, purse.budget_usd, purse.budget_tokens]
@@ -152,15 +152,15 @@ class _Run:
 
         endpoint = self.endpoint
         assert self.ray
-        return stage.ask(name, asks_table, self.settings, endpoint, self.store, self.progress)
+        return stage.run(name, asks_table, self.settings, endpoint, self.store, self.progress)
 
     def ask_for_verdicts(self, to_judge: pa.Table) -> pa.Table:
         from raydistill.teacher import stage
 
         endpoint, how = self.endpoint, self.settings.curation
         assert self.ray
-        caps = stage.Caps(how.llm_judge_budget_usd, how.llm_judge_budget_tokens)
-        samples = stage.ask(llm_judge.STAGE, to_judge, self.settings, endpoint, self.store, self.progress, caps)
+        budget = stage.Budget(how.llm_judge_budget_usd, how.llm_judge_budget_tokens)
+        samples = stage.run(llm_judge.STAGE, to_judge, self.settings, endpoint, self.store, self.progress, budget)
         judgements = llm_judge.read(samples)
         self.progress.say(f"{'':12} {llm_judge.summary(judgements)}")
         return judgements

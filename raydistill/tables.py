@@ -24,6 +24,27 @@ QUESTIONS = pa.schema(
     ]
 )
 
+# What the teacher is asked for rationales: one row for each question, method and degree.
+PROMPTS = pa.schema(
+    [
+        *QUESTIONS,
+        ("method", pa.string()),  # as in SAMPLES
+        ("degree", pa.int32()),  # samples to draw
+        ("prompt", pa.string()),  # of the rationale call, whole
+        ("max_tokens", pa.int32()),  # token limit of the completion
+        ("temperature", pa.float64()),  # 0: greedy
+        ("adaptive", pa.bool_()),  # true: an answer call only if the rationale does not hold the answer; false: always
+    ]
+)
+
+# What the teacher is asked about its own rationales (curation.llm_judge): one row, and one call, for each sample.
+JUDGE_PROMPTS = pa.schema(
+    [
+        *PROMPTS,  # `prompt` is the only call; `adaptive` is false
+        ("sample_index", pa.int32()),  # with question_id, method and degree: the row of SAMPLES that is judged
+    ]
+)
+
 # One teacher sample (zero_shot and few_shot): `sample_index` 0 … degree-1 of one question.
 SAMPLES = pa.schema(
     [

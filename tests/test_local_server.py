@@ -156,10 +156,10 @@ def test_as_an_api_it_goes_through_both_stages(server: local_server.LocalServer,
     store, progress = Store(settings.run_path), Progress(io.StringIO())
     with open_endpoint(settings.teacher) as endpoint:
         for name, asked in (
-            ("zero_shot", plan.zero_shot(questions, settings)),
-            ("few_shot", plan.few_shot(questions, exemplars, settings)),
+            ("zero_shot", plan.zero_shot_prompts(questions, settings)),
+            ("few_shot", plan.few_shot_prompts(questions, exemplars, settings)),
         ):
-            samples = stage.ask(name, asked, settings, endpoint, store, progress).to_pylist()
+            samples = stage.run(name, asked, settings, endpoint, store, progress).to_pylist()
             assert len(samples) == sum(asked["degree"].to_pylist())
             assert not any(row["error"] for row in samples)
             assert all(row["prompt_tokens"] for row in samples if row["sample_index"] == 0)

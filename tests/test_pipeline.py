@@ -258,7 +258,7 @@ def test_a_real_local_llm_behind_llama_cpp(tmp_path, tiny_gpt2, monkeypatch):
 
         return see
 
-    monkeypatch.setattr(stage, "ask", watched("ask", stage.ask))
+    monkeypatch.setattr(stage, "run", watched("ask", stage.run))
     monkeypatch.setattr(grid, "train", watched("train", grid.train))
     pipeline.run(settings)
     assert alive == {"ask": 1, "train": 0}  # a model that is done leaves the machine to the students

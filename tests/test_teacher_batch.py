@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
-from test_teacher_stage import asks
+from support.teacher_stage import prompt_table as asks
 
 from raydistill.config import PriceSettings, TeacherSettings
 from raydistill.runtime.errors import BudgetReached, TeacherError
@@ -26,7 +26,7 @@ from raydistill.teacher.batch.collector import BatchRequest, split
 from raydistill.teacher.batch.notes import Note, Notes
 from raydistill.teacher.caller import Provenance
 from raydistill.teacher.endpoint import Endpoint
-from raydistill.teacher.limits.governor import Limits
+from raydistill.teacher.limits.messages import Limits
 
 
 class BatchServer:
@@ -309,7 +309,7 @@ def test_budget_and_refusal(served: tuple[BatchServer, str], tmp_path: Path) -> 
     kept = len(server.answered)
     assert len(buy(url, tmp_path, asks(20))) == 20
     assert len(server.answered) == len(set(server.answered)) == 40 > kept
-    lenient = buy(url, tmp_path, asks(20, first=50), limits=Limits(1, tokens=400, lenient=True))
+    lenient = buy(url, tmp_path, asks(20, first=50), limits=Limits(1, tokens=400, on_budget="fail_rows"))
     assert "budget" in {row["error_kind"] for row in lenient} <= {"", "budget"}
     assert 40 < len(server.answered) <= 40 + 400 // 14
     server.refuse = "no such endpoint in batches"

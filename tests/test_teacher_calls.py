@@ -15,7 +15,7 @@ from support.teacher_asking import KEY, buy, request
 from raydistill import simulated
 from raydistill.config import SimulatedSettings
 from raydistill.teacher import journal
-from raydistill.teacher.limits.governor import Limits
+from raydistill.teacher.limits.messages import Limits, StopReason
 from raydistill.teacher.limits.pricing import Price
 
 
@@ -80,7 +80,7 @@ def test_retry_after_is_waited_for_by_everybody(server: simulated.Teacher, tmp_p
     refused = next(entry["at"] for entry in log if entry["status"] == 429)
     quiet = [entry["at"] - refused for entry in log if 0.2 < entry["at"] - refused < 0.95]
     assert quiet == []  # the one in flight beside it came home; nothing was sent until the second was over
-    assert outcome.governor.snapshot()["limit"] == 1  # halved
+    assert outcome.governor.snapshot().concurrency == 1  # halved
 
 
 def test_a_hung_call_times_out(server: simulated.Teacher, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_refused_parameter_stops_everybody_by_its_name(
 ) -> None:
     server.script([{"status": 400, "message": message}])
     outcome = buy(server, tmp_path, [(request(i), 1) for i in range(20)], max_concurrency=2, max_attempts=1)
-    assert outcome.governor.stop == (("refused", refused) if refused else None)
+    assert outcome.governor.stop == (StopReason("parameter", parameter=refused) if refused else None)
     assert (server.stats()["requests"] < 10) == bool(refused)
 
 
@@ -197,7 +197,7 @@ def test_a_wrong_key_stops_everybody_and_is_never_shown(server: simulated.Teache
     assert all(error is not None and error.kind in ("fatal", "stopped") for error in errors)
     assert server.stats()["requests"] <= 8
     assert outcome.governor.stop is not None
-    assert outcome.governor.stop[0] == "fatal"
+    assert outcome.governor.stop.kind == "fatal"
     shown = " ".join(str(error) for error in errors) + str(outcome.governor.stop)
     assert KEY not in shown
     assert "***" in shown
@@ -246,7 +246,7 @@ def test_the_same_request_is_never_in_flight_twice(server: simulated.Teacher, tm
 @pytest.mark.parametrize("usd", [True, False])
 def test_a_budget_is_never_exceeded_and_nearly_used(server: simulated.Teacher, tmp_path: Path, usd: bool) -> None:
     server.script([{"delay_s": 0.01, "text": "x" * 80}])
-    limits = Limits(in_flight=16, usd=0.002 if usd else None, tokens=None if usd else 2000)
+    limits = Limits(max_concurrency=16, usd=0.002 if usd else None, tokens=None if usd else 2000)
     outcome = buy(server, tmp_path, [(request(i), 1) for i in range(300)], limits=limits, price=Price(1e-6, 1e-6, 1e-6))
     errors = [samples[0].error for samples in outcome.samples]
     stats = server.stats()
@@ -255,16 +255,16 @@ def test_a_budget_is_never_exceeded_and_nearly_used(server: simulated.Teacher, t
     assert {error.kind for error in errors if error} == {"budget"}
     assert sum(error is None for error in errors) == stats["answered"]
     assert outcome.governor.stop is not None
-    assert outcome.governor.stop[0] == "budget"
-    assert outcome.governor.snapshot()["spent_tokens"] == used
+    assert outcome.governor.stop.kind == "budget"
+    assert outcome.governor.snapshot().spent_tokens == used
 
 
 def test_limits_that_only_the_server_knows_are_kept(tmp_path: Path) -> None:
     with simulated.serve(SimulatedSettings(latency_s=0.01, requests_per_minute=1200)) as server:
         outcome = buy(server, tmp_path, [(request(i), 1) for i in range(100)], max_concurrency=8)
         assert all(samples[0].answer for samples in outcome.samples)
-        assert outcome.governor.requests is not None
-        assert outcome.governor.requests.rate == pytest.approx(20 * 0.98)
+        assert outcome.governor.request_bucket is not None
+        assert outcome.governor.request_bucket.rate == pytest.approx(20 * 0.98)
 
 
 def test_a_full_disk_stops_cleanly(server: simulated.Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,8 +284,8 @@ def test_a_full_disk_stops_cleanly(server: simulated.Teacher, tmp_path: Path, mo
     server.script([{"delay_s": 0.01, "text": "x"}])
     outcome = buy(server, tmp_path, [(request(i), 1) for i in range(200)], max_concurrency=4)
     assert outcome.governor.stop is not None
-    assert outcome.governor.stop[0] == "journal"
-    assert "No space left on device for the journal" in outcome.governor.stop[1]
+    assert outcome.governor.stop.kind == "journal"
+    assert "No space left on device for the journal" in outcome.governor.stop.message
     sent = server.stats()["requests"]
     assert sent < 50
     monkeypatch.undo()

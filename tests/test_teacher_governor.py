@@ -15,7 +15,9 @@ from raydistill import simulated
 from raydistill.config import PriceSettings, SimulatedSettings, TeacherSettings
 from raydistill.runtime.errors import TeacherError
 from raydistill.teacher.limits import pricing
-from raydistill.teacher.limits.governor import SAFETY, SILENT_S, Governor, Limits, Report
+from raydistill.teacher.limits.bucket import SAFETY
+from raydistill.teacher.limits.governor import HEARTBEAT_TIMEOUT_S, Governor
+from raydistill.teacher.limits.messages import Limits, Report
 
 
 class Clock:
@@ -28,14 +30,14 @@ class Clock:
 
 def test_requests_per_minute_are_held_and_used_over_all_actors() -> None:
     clock = Clock()
-    governor = Governor(Limits(in_flight=1000, requests_per_minute=600), clock)
+    governor = Governor(Limits(max_concurrency=1000, requests_per_minute=600), clock)
     sent: list[float] = []
     for _ in range(6000):  # a minute in steps of 10 ms, three hungry actors
         clock.now += 0.01
         for actor in "abc":
             grant = governor.exchange(Report(actor, waiting=50, wants=[(10, 0.0)] * 50))
             assert not grant.unlimited
-            sent += [clock.now] * grant.tickets
+            sent += [clock.now] * grant.permits
     assert 0.95 * 600 <= len(sent) <= 600
     for start in range(100, 160, 5):
         assert sum(start <= at < start + 10 for at in sent) <= 101 * SAFETY + 3
@@ -43,7 +45,7 @@ def test_requests_per_minute_are_held_and_used_over_all_actors() -> None:
 
 def test_tokens_per_minute_are_refunded_by_real_usage() -> None:
     clock = Clock()
-    governor = Governor(Limits(in_flight=1000, tokens_per_minute=60_000), clock)
+    governor = Governor(Limits(max_concurrency=1000, tokens_per_minute=60_000), clock)
     real = 0
     flying: list[float] = []
     for _ in range(6000):
@@ -54,15 +56,15 @@ def test_tokens_per_minute_are_refunded_by_real_usage() -> None:
         grant = governor.exchange(
             Report("a", len(flying), 50, [(400, 0.0)] * 50, settled_tokens=400 * done, spent_tokens=100 * done)
         )
-        flying += [clock.now + 0.5] * grant.tickets
-        real += 100 * grant.tickets
+        flying += [clock.now + 0.5] * grant.permits
+        real += 100 * grant.permits
     assert 0.95 * 60_000 <= real <= 1.01 * 60_000
 
 
 @given(st.integers(1, 64), st.lists(st.tuples(st.integers(0, 3), st.integers(0, 300)), max_size=60))
 def test_calls_in_flight_never_exceed_the_limit(limit: int, steps: list[tuple[int, int]]) -> None:
     clock = Clock()
-    governor = Governor(Limits(in_flight=limit), clock)
+    governor = Governor(Limits(max_concurrency=limit), clock)
     flying = dict.fromkeys(range(4), 0)
     for actor, waiting in steps:
         clock.now += 0.05
@@ -74,7 +76,7 @@ def test_calls_in_flight_never_exceed_the_limit(limit: int, steps: list[tuple[in
 
 def test_hungry_actors_get_equal_shares() -> None:
     clock = Clock()
-    governor = Governor(Limits(in_flight=256), clock)
+    governor = Governor(Limits(max_concurrency=256), clock)
     flying = {"a": 0, "b": 0}
     for _ in range(20):
         for actor in flying:
@@ -87,23 +89,23 @@ def test_hungry_actors_get_equal_shares() -> None:
 
 def test_one_refusal_cools_everybody_and_concurrency_recovers() -> None:
     clock = Clock()
-    governor = Governor(Limits(in_flight=64, floor=4), clock)
+    governor = Governor(Limits(max_concurrency=64, min_concurrency=4), clock)
     governor.exchange(Report("b", 10, 10))
     governor.exchange(Report("a", 10, 10, throttled=5.0))
     assert governor.exchange(Report("b", 10, 10)).pause_s == pytest.approx(5.0)
-    assert governor.snapshot()["limit"] == 32
+    assert governor.snapshot().concurrency == 32
     governor.exchange(Report("a", 10, 10, throttled=5.0))  # of the same burst
-    assert governor.snapshot()["limit"] == 32
+    assert governor.snapshot().concurrency == 32
     for _ in range(10):
         clock.now += 10
         governor.exchange(Report("a", 10, 10, throttled=1.0))
-    assert governor.snapshot()["limit"] == 4
-    before = governor.snapshot()["limit"]
+    assert governor.snapshot().concurrency == 4
+    before = governor.snapshot().concurrency
     for _ in range(40):
         clock.now += 1
         governor.exchange(Report("a", 10, 10))
-        assert governor.snapshot()["limit"] >= before
-        before = governor.snapshot()["limit"]
+        assert governor.snapshot().concurrency >= before
+        before = governor.snapshot().concurrency
     assert before == 64
 
 
@@ -111,7 +113,7 @@ def test_one_refusal_cools_everybody_and_concurrency_recovers() -> None:
 def test_money_is_reserved_before_it_is_spent(budget: float, seed: int) -> None:
     luck = random.Random(seed)
     clock = Clock()
-    governor = Governor(Limits(in_flight=50, usd=budget), clock)
+    governor = Governor(Limits(max_concurrency=50, usd=budget), clock)
     spent = 0.0
     flying: dict[str, int] = {"a": 0, "b": 0}
     for _ in range(4000):
@@ -123,33 +125,44 @@ def test_money_is_reserved_before_it_is_spent(budget: float, seed: int) -> None:
         report = Report(actor, flying[actor] - done, 20, [(5, 0.001)] * 20, settled_tokens=5 * done)
         report.settled_usd, report.spent_usd, report.spent_tokens = 0.001 * done, sum(cost), 5 * done
         grant = governor.exchange(report)
-        flying[actor] += grant.tickets - done
+        flying[actor] += grant.permits - done
         assert spent + 0.001 * sum(flying.values()) <= budget + 1e-9
         if grant.stop:
-            assert grant.stop[0] == "budget"
+            assert (grant.stop.kind, grant.stop.limit) == ("budget", "usd")
             return
     raise AssertionError("it never stopped")
 
 
 @pytest.mark.parametrize("known_by", ["its silence", "its block"])
-def test_a_dead_actor_gives_its_slots_back_and_its_money_counts_as_spent(known_by: str) -> None:
+@pytest.mark.parametrize("limit", ["tokens", "usd"])
+def test_a_dead_actor_gives_its_slots_back_and_what_it_reserved_counts_as_spent(limit: str, known_by: str) -> None:
+    """Its five calls may have been answered and paid for, though nobody will ever settle them."""
     clock = Clock()
-    governor = Governor(Limits(in_flight=10, tokens=1000), clock)
-    governor.exchange(Report("dead", 0, 10, [(100, 0.0)] * 5))
+    limits = Limits(max_concurrency=10, tokens=1000) if limit == "tokens" else Limits(max_concurrency=10, usd=1.0)
+    governor = Governor(limits, clock)
+    call = (100, 0.1)
+    governor.exchange(Report("dead", 0, 10, [call] * 5))
     governor.exchange(Report("dead", 5, 5))
     governor.begin(7, "dead")
     if known_by == "its silence":
-        clock.now += SILENT_S + 1
+        clock.now += HEARTBEAT_TIMEOUT_S + 1
     else:
         governor.begin(7, "b")
-    grant = governor.exchange(Report("b", 0, 100, [(100, 0.0)] * 10))
+    grant = governor.exchange(Report("b", 0, 100, [call] * 10))
     assert grant.slots == 10
-    assert grant.tickets == 5
-    assert governor.spent_tokens == 500
+    assert grant.permits == 5  # half of the budget is gone with the dead actor
+    spent = governor.snapshot()
+    assert spent.spent_tokens == 500
+    assert spent.spent_usd == pytest.approx(0.5)
+    settled = Report("b", 0, 100, [call], settled_tokens=500, settled_usd=0.5, spent_tokens=500, spent_usd=0.5)
+    last = governor.exchange(settled)
+    assert last.permits == 0
+    assert last.stop is not None
+    assert (last.stop.kind, last.stop.limit) == ("budget", limit)
 
 
 def test_a_block_that_is_begun_again_is_known() -> None:
-    governor = Governor(Limits(in_flight=1))
+    governor = Governor(Limits(max_concurrency=1))
     assert [governor.begin(1, "a"), governor.begin(2, "a"), governor.begin(1, "b")] == [False, False, True]
 
 
@@ -176,7 +189,7 @@ def test_a_server_that_enforces_limits_is_used_fully_and_hardly_ever_refuses(lim
     served = SimulatedSettings(latency_s=0.2, **{f"{limit}_per_minute": per_minute})  # type: ignore[arg-type]
     with simulated.serve(served) as server, tempfile.TemporaryDirectory() as folder:
         server.script([{"text": "word " * 20}])
-        limits = Limits(in_flight=64, **{f"{limit}_per_minute": per_minute})  # type: ignore[arg-type]
+        limits = Limits(max_concurrency=64, **{f"{limit}_per_minute": per_minute})  # type: ignore[arg-type]
         asked = buy(server, Path(folder), [(request(i), 1) for i in range(320)], limits=limits)
         assert all(samples[0].answer for samples in asked.samples)
         stats, log = server.stats(), server.log()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import tempfile
 import threading
 import tracemalloc
@@ -20,13 +21,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raydistill.teacher.api.request import Request
-from raydistill.teacher.journal import Folder, JournalError, Reader, Writer, compaction, storage
-from raydistill.teacher.journal.records import ENTRIES, record
+from raydistill.teacher.journal import Folder, JournalError, Reader, Writer, compaction
+from raydistill.teacher.journal import writer as journal_writer
+from raydistill.teacher.journal.records import ENTRIES, Entry, decode, encode, record
+from raydistill.teacher.journal.scan import scan, spent
 
 ASKED = Request("https://api.example/v1", "completions", "m", "Q: ?", 8, 0.7, ("\nQ:",), 1)
 
 
-def entry(i: int, texts: list[str]) -> dict[str, Any]:
+def entry(i: int, texts: list[str]) -> Entry:
     asked = Request("https://api.example/v1", "completions", "m", f"Q: {i}?", 8, 0.7)
     return record(
         asked.keys(range(len(texts))),
@@ -44,7 +47,7 @@ def entry(i: int, texts: list[str]) -> dict[str, Any]:
     )
 
 
-def write(folder: Folder, entries: list[dict[str, Any]]) -> Writer:
+def write(folder: Folder, entries: list[Entry]) -> Writer:
     writer = Writer(folder)
 
     async def run() -> None:
@@ -63,7 +66,7 @@ def remote(path: Path) -> Folder:
     return folder
 
 
-def texts_of(reader: Reader, entries: list[dict[str, Any]]) -> list[str | None]:
+def texts_of(reader: Reader, entries: list[Entry]) -> list[str | None]:
     found = [reader.get(key) for e in entries for key in e["keys"]]
     return [a.text if a else None for a in found]
 
@@ -100,7 +103,7 @@ def test_a_damaged_line_in_the_middle_is_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["local", "remote"])
 def test_readers_follow_writers_and_compaction(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "REMOTE_EVERY_S", 0.0)
+    monkeypatch.setattr(journal_writer, "REMOTE_FLUSH_S", 0.0)
     folder = Folder(str(tmp_path)) if kind == "local" else remote(tmp_path)
     old = [entry(i, [f"{i} a", f"{i} b"]) for i in range(1500)]
     new = [entry(i, [f"{i} a"]) for i in range(2000, 2010)]
@@ -122,8 +125,8 @@ def test_readers_follow_writers_and_compaction(tmp_path: Path, kind: str, monkey
     assert (first.prompt_tokens, first.cached_tokens, first.usd, first.attempts) == (10, 2, 0.5, 1)
     assert (second.prompt_tokens, second.cached_tokens, second.usd, second.attempts) == (0, 0, 0.0, 0)
     assert first.completion_tokens + second.completion_tokens == 7
-    assert compaction.spent(folder, "run") == (0.5 * 1510, 10 * 1510 + 7 * 1500 + 4 * 10)
-    assert compaction.spent(folder, "another run") == (0.0, 0)
+    assert spent(folder, "run") == (0.5 * 1510, 10 * 1510 + 7 * 1500 + 4 * 10)
+    assert spent(folder, "another run") == (0.0, 0)
     live.close()
 
 
@@ -147,7 +150,7 @@ def test_compacting_twice_and_an_interrupted_compaction_change_nothing(tmp_path:
     kept = segment.read_bytes()
     assert compaction.compact(folder) == 50
     segment.write_bytes(kept)  # killed between the Parquet file and the deletion
-    assert compaction.spent(folder, "run") == (0.5 * 50, 14 * 50)
+    assert spent(folder, "run") == (0.5 * 50, 14 * 50)
     assert texts_of(Reader(folder), entries) == [f"text {i}" for i in range(50)]
     compaction.compact(folder)
     assert compaction.compact(folder) == 0
@@ -158,13 +161,13 @@ def test_compacting_twice_and_an_interrupted_compaction_change_nothing(tmp_path:
 def test_nothing_is_lost_or_counted_twice_where_runs_write_and_compact_at_once(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "REMOTE_EVERY_S", 0.0)
+    monkeypatch.setattr(journal_writer, "REMOTE_FLUSH_S", 0.0)
     folder = Folder(str(tmp_path)) if kind == "local" else remote(tmp_path)
     entries = [entry(i, [f"text {i}"]) for i in range(240)]
     readers = [Reader(folder)]
     over = threading.Event()
 
-    def write_all(mine: list[dict[str, Any]]) -> None:
+    def write_all(mine: list[Entry]) -> None:
         for e in mine:
             write(folder, [e]).close()  # a segment of its own
 
@@ -175,7 +178,7 @@ def test_nothing_is_lost_or_counted_twice_where_runs_write_and_compact_at_once(
     def look_always() -> None:
         while not over.is_set():
             readers.append(Reader(folder))
-            assert len([*compaction.scan(folder, ["key"])]) <= len(entries)
+            assert len([*scan(folder, ["key"])]) <= len(entries)
 
     with ThreadPoolExecutor(8) as pool:
         side = [pool.submit(work) for work in (compact_always, compact_always, compact_always, look_always)]
@@ -187,7 +190,7 @@ def test_nothing_is_lost_or_counted_twice_where_runs_write_and_compact_at_once(
     for reader in (*readers[::20], Reader(folder)):
         reader.refresh()
         assert texts_of(reader, entries) == [f"text {i}" for i in range(240)]
-    assert compaction.spent(folder, "run") == (0.5 * 240, 14 * 240)
+    assert spent(folder, "run") == (0.5 * 240, 14 * 240)
     compaction.compact(folder)
     assert [path.name for path in tmp_path.iterdir() if path.suffix not in (".parquet", ".json")] == []
 
@@ -212,7 +215,7 @@ def test_a_foreign_folder_is_refused_untouched(tmp_path: Path, name: str, conten
 def test_a_journal_that_is_only_looked_at_is_neither_made_nor_marked(tmp_path: Path) -> None:
     for place in (tmp_path / "none", tmp_path):
         folder = Folder(str(place), read_only=True)
-        assert [*compaction.scan(folder, ["key"])] == []
+        assert [*scan(folder, ["key"])] == []
     assert [*tmp_path.iterdir()] == []
     (tmp_path / "thesis.docx").write_text("precious")
     with pytest.raises(JournalError, match="no raydistill journal"):
@@ -237,7 +240,7 @@ def test_look_ups_stay_small_however_large_the_journal(tmp_path: Path) -> None:
     columns |= {"text": [f"a rationale {i} " * 40 for i in range(n)], "prompt_tokens": [1] * n}
     columns["completion_tokens"] = [1] * n
     table = pa.table({name: columns[name] for name in ENTRIES.names}, schema=ENTRIES)
-    pq.write_table(table, tmp_path / "entries-1.parquet", row_group_size=storage.GROUP_ROWS)
+    pq.write_table(table, tmp_path / "entries-1.parquet", row_group_size=compaction.GROUP_ROWS)
     tracemalloc.start()
     reader = Reader(folder)
     for i in range(0, n, 37):
@@ -249,6 +252,56 @@ def test_look_ups_stay_small_however_large_the_journal(tmp_path: Path) -> None:
     tracemalloc.stop()
     texts = sum(map(len, columns["text"]))
     assert peak < texts / 2
+
+
+JOURNAL_V1 = Path(__file__).parent / "data" / "journal_v1"
+
+
+def test_a_journal_of_version_1_gives_every_answer(tmp_path: Path) -> None:
+    """Its files (a compacted one, a segment with a torn tail) were written by raydistill 0.1.0."""
+    shutil.copytree(JOURNAL_V1, tmp_path / "journal")
+    folder = Folder(str(tmp_path / "journal"))
+    expected = json.loads((JOURNAL_V1.parent / "journal_v1_answers.json").read_text())
+    reader = Reader(folder)
+    assert (len(reader), reader.torn) == (len(expected), 1)
+    for key, answer in expected.items():
+        found = reader.get(key)
+        assert found is not None
+        assert found._asdict() == answer
+    assert spent(folder, "/runs/paper") == (0.876, 255)
+    assert compaction.compact(folder) == 4
+    again = Reader(folder)
+    assert [again.get(key) for key in expected] == [reader.get(key) for key in expected]
+    assert folder.names()[0] == "JOURNAL.json"
+    assert [name.endswith(".parquet") for name in folder.names()[1:]] == [True, True]
+
+
+def test_lines_are_written_as_version_1_wrote_them() -> None:
+    [segment] = JOURNAL_V1.glob("segment-*.jsonl")
+    for line in segment.read_bytes().splitlines(keepends=True)[:-1]:
+        entry = decode(line)
+        assert entry is not None
+        assert encode(entry) == line
+        labels = {name: entry[name] for name in ("run", "session", "stage", "task", "kind", "estimated")}  # type: ignore[literal-required]
+        again = record(
+            entry["keys"],
+            entry["texts"],
+            entry["finish"],
+            (entry["usage"][0], entry["usage"][1], entry["usage"][2]),
+            entry["usd"],
+            entry["attempts"],
+            entry["request"],
+            **labels,
+        )
+        again["time"] = entry["time"]
+        assert encode(again) == line
+
+
+def test_what_the_judge_cost_under_its_former_stage_name_counts() -> None:
+    folder = Folder(str(JOURNAL_V1), read_only=True)  # a version that called the stage "judge"
+    assert spent(folder, "/runs/paper", "llm_judge") == (0.5, 49)
+    assert spent(folder, "/runs/paper", "few_shot") == (0.375, 48 + 60)
+    assert spent(folder, "/runs/another", "llm_judge") == (0.0, 0)
 
 
 def test_keys_name_all_that_an_answer_depends_on_and_never_the_key() -> None:

@@ -17,20 +17,17 @@ from typing import Any
 import psutil
 import pyarrow as pa
 import pytest
+from support.teacher_stage import KEY, prompt_table, run, settings_for, total
 
 from raydistill import simulated
-from raydistill.config import Settings, SimulatedSettings
-from raydistill.method import prompts
+from raydistill.config import SimulatedSettings
 from raydistill.runtime.errors import BudgetReached, TeacherError, TooManyFailures
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
-from raydistill.tables import LEDGER, SAMPLES
-from raydistill.teacher import estimate, inspect, journal, ledger, stage
+from raydistill.tables import SAMPLES
+from raydistill.teacher import estimate, inspect, journal, stage
 from raydistill.teacher.endpoint import open_endpoint
-from raydistill.teacher.journal import compaction
-from raydistill.teacher.plan import ASKS
-
-KEY = "sk-stage-0123456789"
+from raydistill.teacher.journal.scan import scan
 
 
 @pytest.fixture(scope="module")
@@ -46,42 +43,6 @@ def server(one_server: simulated.Teacher, monkeypatch: pytest.MonkeyPatch) -> si
     return one_server
 
 
-def settings_for(server: simulated.Teacher, folder: Path, **teacher: Any) -> Settings:
-    at = {"kind": "api", "base_url": server.base_url, "model": server.model, "api_key_env": "STAGE_KEY", "seed": 3}
-    price = {"input": 1.0, "output": 2.0}
-    return Settings.model_validate(
-        {"run_dir": str(folder), "teacher": {**at, "backoff_s": 0.01, "price": price, "num_actors": 1, **teacher}}
-    )
-
-
-def asks(n: int, *, degree: int = 1, adaptive: bool = False, first: int = 0) -> pa.Table:
-    rows = []
-    for i in range(first, first + n):
-        question = f"Ann has {i} apples and gets 2 more. How many apples has she?"
-        prompt = prompts.zero_shot(question)
-        if adaptive:
-            shown = {"question": "What is 1 + 1?", "rationale": "It is 2.", "answer": "2"}
-            prompt = prompts.few_shot(prompts.exemplar_block([shown]), question)
-        rows.append(
-            {"task": "custom", "split": "train", "question_id": f"q{i:05}", "question": question, "answer": "5.0"}
-            | {"answer_type": "number", "choices": [], "source_row": i}
-            | {"method": "new_fine_tune_cot" if adaptive else "fine_tune_cot", "degree": degree, "prompt": prompt}
-            | {"max_tokens": 128, "temperature": 0.7 if degree > 1 else 0.0, "adaptive": adaptive}
-        )
-    return pa.Table.from_pylist(rows, schema=ASKS)
-
-
-def run(name: str, table: pa.Table, settings: Settings) -> pa.Table:
-    with open_endpoint(settings.teacher) as endpoint:
-        return stage.ask(name, table, settings, endpoint, Store(settings.run_path), Progress(io.StringIO()))
-
-
-def total(store: Store) -> dict[str, float]:
-    book = ledger.load(store)
-    assert book.schema.equals(LEDGER)
-    return {name: sum(book[name].to_pylist()) for name in LEDGER.names if name not in ("stage", "task", "kind")}
-
-
 @pytest.mark.usefixtures("local_ray")
 def test_zero_shot_with_faults_ledger_equals_server_and_a_second_run_is_free(
     server: simulated.Teacher, tmp_path: Path
@@ -95,7 +56,7 @@ def test_zero_shot_with_faults_ledger_equals_server_and_a_second_run_is_free(
         ]
     )
     settings = settings_for(server, tmp_path / "run", journal=str(tmp_path / "journal"), num_actors=2)
-    samples = run("zero_shot", asks(40), settings)
+    samples = run("zero_shot", prompt_table(40), settings)
     assert samples.schema.equals(SAMPLES)
     assert samples["question_id"].to_pylist() == [f"q{i:05}" for i in range(40)]
     row = samples.to_pylist()[7]
@@ -112,7 +73,7 @@ def test_zero_shot_with_faults_ledger_equals_server_and_a_second_run_is_free(
     assert sum(samples["cost_usd"].to_pylist()) == pytest.approx(usd)
 
     other = settings_for(server, tmp_path / "another run", journal=str(tmp_path / "journal"))
-    again = run("zero_shot", asks(45), other)  # a shared journal, five more questions
+    again = run("zero_shot", prompt_table(45), other)  # a shared journal, five more questions
     assert again.slice(0, 40).equals(samples)
     assert server.stats()["requests"] == 82 + 10
     assert total(Store(other.run_path))["reused"] == 80
@@ -139,7 +100,7 @@ def test_few_shot_asks_again_only_where_the_rationale_holds_no_answer(
             {"match": "Ann has 3 ", "call": "answer", "text": " 5."},
         ]
     )
-    samples = run("few_shot", asks(6, degree=4, adaptive=True), settings_for(server, tmp_path)).to_pylist()
+    samples = run("few_shot", prompt_table(6, degree=4, adaptive=True), settings_for(server, tmp_path)).to_pylist()
     assert len(samples) == 24
     mine = [row for row in samples if row["question_id"] == "q00003"]
     assert [row["answered_by"] for row in mine] == ["rationale", "second_call"] * 2
@@ -161,19 +122,16 @@ def test_few_shot_asks_again_only_where_the_rationale_holds_no_answer(
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_failures_are_rows_and_a_second_run_asks_just_those(
-    server: simulated.Teacher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_failures_are_rows_and_a_second_run_asks_just_those(server: simulated.Teacher, tmp_path: Path) -> None:
     rules = [{"text": " 5"}]
     server.script([{"match": "Ann has 3 ", "status": 500}, {"match": "Ann has 4 ", "status": 422}, *rules])
     settings = settings_for(server, tmp_path, max_attempts=2)
     with pytest.raises(TooManyFailures, match=r"2 of 20 questions failed.*1 fatal.*1 transient") as caught:
-        run("zero_shot", asks(20), settings)
+        run("zero_shot", prompt_table(20), settings)
     assert "asks just those" in caught.value.hint
     assert total(Store(settings.run_path))["attempts"] == server.stats()["requests"]  # those that failed too
     files = {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]}
-    inspect.main([str(tmp_path), "--failures", "1"])
-    shown = capsys.readouterr().out
+    shown = inspect.report(str(tmp_path), failures=1)
     assert re.search(r"rationale +simulated-teacher: 18 calls, 18 samples, .* \$0\.00\d\d", shown)
     assert (
         "zero_shot: 2 samples failed when it last ran\n  transient: 1\n  fatal: 1\n    custom q00003 after 2" in shown
@@ -181,16 +139,16 @@ def test_failures_are_rows_and_a_second_run_asks_just_those(
     assert "custom q00004" not in shown
     assert "Ann has" in shown
     assert files == {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]}  # it only looks
-    lenient = settings_for(server, tmp_path, max_attempts=2, max_failure_rate=0.2)
+    tolerant = settings_for(server, tmp_path, max_attempts=2, max_failure_rate=0.2)
     before = server.stats()["requests"]
-    rows = run("zero_shot", asks(20), lenient).to_pylist()
+    rows = run("zero_shot", prompt_table(20), tolerant).to_pylist()
     assert server.stats()["requests"] == before + 3
     assert [(r["error_kind"], r["attempts"]) for r in rows if r["error_kind"]] == [("transient", 2), ("fatal", 1)]
     assert "HTTP 500" in rows[3]["error"]
     assert (rows[3]["prediction"], rows[3]["correct"], rows[3]["answered_by"]) == (None, False, "none")
     server.script(rules)
     before = server.stats()["requests"]
-    assert not any(r["error_kind"] for r in run("zero_shot", asks(20), lenient).to_pylist())
+    assert not any(r["error_kind"] for r in run("zero_shot", prompt_table(20), tolerant).to_pylist())
     assert server.stats()["requests"] == before + 4
 
 
@@ -200,14 +158,14 @@ def test_a_budget_stops_before_it_is_exceeded_and_the_run_goes_on_with_a_larger_
 ) -> None:
     server.script([{"text": " 5" * 20}])
     with pytest.raises(BudgetReached, match="answers of this command are kept") as caught:
-        run("zero_shot", asks(60), settings_for(server, tmp_path, max_tokens=3000))
+        run("zero_shot", prompt_table(60), settings_for(server, tmp_path, budget_tokens=3000))
     assert "--teacher.budget_tokens" in caught.value.hint
     stats = server.stats()
     assert 2500 < stats["prompt_tokens"] + stats["completion_tokens"] <= 3000
     with pytest.raises(BudgetReached):  # what the run has bought counts
-        run("zero_shot", asks(60), settings_for(server, tmp_path, max_tokens=3000))
+        run("zero_shot", prompt_table(60), settings_for(server, tmp_path, budget_tokens=3000))
     assert server.stats()["requests"] <= stats["requests"] + 2
-    rows = run("zero_shot", asks(60), settings_for(server, tmp_path, max_tokens=100_000)).to_pylist()
+    rows = run("zero_shot", prompt_table(60), settings_for(server, tmp_path, budget_tokens=100_000)).to_pylist()
     assert all(row["prediction"] == "5" or row["answer_text"] for row in rows)
     assert server.stats()["answered"] == 120  # nothing twice
 
@@ -218,13 +176,13 @@ def test_relative_places_are_the_drivers_not_the_workers(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # Ray's workers have another working directory
     settings = settings_for(server, Path("my/run"), journal="my/journal")
-    assert [row["error"] for row in run("zero_shot", asks(4), settings).to_pylist()] == [""] * 4
-    assert sum(len(table) for table in compaction.scan(journal.Folder(str(tmp_path / "my/journal")), ["key"])) == 8
+    assert [row["error"] for row in run("zero_shot", prompt_table(4), settings).to_pylist()] == [""] * 4
+    assert sum(len(table) for table in scan(journal.Folder(str(tmp_path / "my/journal")), ["key"])) == 8
 
 
 @pytest.mark.usefixtures("local_ray")
 def test_nothing_to_ask_is_an_empty_table(server: simulated.Teacher, tmp_path: Path) -> None:
-    samples = run("zero_shot", asks(0), settings_for(server, tmp_path))
+    samples = run("zero_shot", prompt_table(0), settings_for(server, tmp_path))
     assert samples.schema.equals(SAMPLES)
     assert samples.num_rows == server.stats()["requests"] == 0
 
@@ -237,7 +195,7 @@ def test_a_journal_that_the_nodes_do_not_share_is_refused(
     drivers_own = journal.Folder(str(tmp_path / "elsewhere"))
     monkeypatch.setattr(stage, "journal_folder", lambda _: drivers_own)  # here; the actors open the run's
     with pytest.raises(journal.JournalError, match="not the one that the driver opened") as caught:
-        run("zero_shot", asks(5), settings)
+        run("zero_shot", prompt_table(5), settings)
     assert "all nodes share" in caught.value.hint
     assert server.stats()["requests"] == 0
 
@@ -247,9 +205,9 @@ def test_duplicate_questions_and_nested_degrees_are_bought_once(server: simulate
     server.script([{"call": "rationale", "text": [f" r{i}" for i in range(4)], "delay_s": 0.1}, {"text": " 5"}])
     table = pa.concat_tables(
         [
-            asks(30, degree=4),
-            asks(30, degree=2),
-            asks(30, degree=4).set_column(2, "question_id", pa.array([f"copy{i}" for i in range(30)])),
+            prompt_table(30, degree=4),
+            prompt_table(30, degree=2),
+            prompt_table(30, degree=4).set_column(2, "question_id", pa.array([f"copy{i}" for i in range(30)])),
         ]
     )
     samples = run("zero_shot", table, settings_for(server, tmp_path, num_actors=2)).to_pylist()
@@ -271,14 +229,18 @@ def test_an_actor_that_dies_costs_only_what_was_in_flight(server: simulated.Teac
     def kill() -> None:
         while server.stats()["answered"] < 100:
             time.sleep(0.05)
-        workers = [p for p in psutil.Process().children(recursive=True) if "MapWorker(MapBatches(Asker))" in p.name()]
-        workers = workers or [p for p in psutil.Process().children(recursive=True) if "Asker" in " ".join(p.cmdline())]
+        workers = [
+            p for p in psutil.Process().children(recursive=True) if "MapWorker(MapBatches(TeacherActor))" in p.name()
+        ]
+        workers = workers or [
+            p for p in psutil.Process().children(recursive=True) if "TeacherActor" in " ".join(p.cmdline())
+        ]
         killed.append(workers[0].pid)
         workers[0].kill()
 
     killer = threading.Thread(target=kill)
     killer.start()
-    rows = run("zero_shot", asks(200), settings).to_pylist()
+    rows = run("zero_shot", prompt_table(200), settings).to_pylist()
     killer.join()
     assert len(killed) == 1
     assert len(rows) == 200
@@ -333,18 +295,16 @@ def test_parameters_that_the_first_call_finds_refused_are_left_out(server: simul
     settings = settings_for(server, tmp_path, max_concurrency=4, dialect="chat")
     with open_endpoint(settings.teacher) as endpoint:
         store, progress = Store(settings.run_path), Progress(io.StringIO())
-        samples = stage.ask("zero_shot", asks(30), settings, endpoint, store, progress)
+        samples = stage.run("zero_shot", prompt_table(30), settings, endpoint, store, progress)
         assert [row["error"] for row in samples.to_pylist()] == [""] * 30
         refused = server.stats()["errors"]
         assert refused <= 8 + 5  # those in flight when the first came back, and the probe's
         assert endpoint.refuses == {"max_tokens", "temperature=0", "temperature=0.7", "seed", "stop"}
-        stage.ask("few_shot", asks(10, degree=2), settings, endpoint, store, progress)
+        stage.run("few_shot", prompt_table(10, degree=2), settings, endpoint, store, progress)
         assert server.stats()["errors"] == refused  # the next stage knows
     bought = total(store)["calls"] - total(store)["reused"]
     assert server.stats()["answered"] == bought + 2  # the probes for both temperatures
-    texts = [
-        text for table in compaction.scan(stage.journal_folder(settings), ["request"]) for text in table[0].to_pylist()
-    ]
+    texts = [text for table in scan(stage.journal_folder(settings), ["request"]) for text in table[0].to_pylist()]
     sent = [json.loads(text) for text in texts if text]
     assert {(request["seed"], request["temperature"]) for request in sent} == {(None, None)}
     assert not any("max_tokens" in request for request in sent)
@@ -354,7 +314,7 @@ def test_estimate_agrees_with_what_a_run_takes(server: simulated.Teacher, tmp_pa
     settings = settings_for(server, tmp_path).model_copy(
         update={"students": settings_for(server, tmp_path).students.model_copy(update={"methods": ["fine_tune_cot"]})}
     )
-    table = asks(30)
+    table = prompt_table(30)
     questions = table.select(
         [
             name
@@ -377,14 +337,14 @@ def test_estimate_agrees_with_what_a_run_takes(server: simulated.Teacher, tmp_pa
 INTERRUPTED = """
 import sys, json
 sys.path.insert(0, {tests!r})
-import test_teacher_stage as t
+from support import teacher_stage as t
 from pathlib import Path
-from raydistill import cluster
+from raydistill.runtime import cluster
 from raydistill.config import Settings
 from raydistill.teacher.endpoint import open_endpoint
 settings = Settings.model_validate_json(sys.stdin.readline())
 cluster.connect(**settings.ray.model_dump())
-t.run("zero_shot", t.asks(2000), settings)
+t.run("zero_shot", t.prompt_table(2000), settings)
 """
 
 
@@ -411,7 +371,7 @@ def test_ctrl_c_brings_the_calls_in_flight_home(server: simulated.Teacher, tmp_p
     assert child.returncode != 0
     assert "KeyboardInterrupt" in errors
     sent = server.stats()["requests"]
-    bought = sum(len(table) for table in compaction.scan(journal.Folder(str(tmp_path / "journal")), ["key"]))
+    bought = sum(len(table) for table in scan(journal.Folder(str(tmp_path / "journal")), ["key"]))
     assert bought == sent == server.stats()["answered"]  # nothing that was sent was lost
 
 

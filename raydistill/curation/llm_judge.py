@@ -17,12 +17,9 @@ from raydistill.config import Settings
 from raydistill.curation import curate
 from raydistill.curation.curate import KEY
 from raydistill.method import answers, prompts
-from raydistill.tables import JUDGEMENTS
-from raydistill.teacher.plan import ASKS
+from raydistill.tables import JUDGE_PROMPTS, JUDGEMENTS
 
 STAGE = "llm_judge"
-JUDGE_ASKS = pa.schema([*ASKS, ("sample_index", pa.int32())])
-"""ASKS about one sample of a question, method and degree: one call each."""
 
 # "No errors were found" is no "no", and "so the answer is no" restates an answer: a verdict stands by itself, at the
 # beginning or as the last sentence.
@@ -31,7 +28,7 @@ _LAST = re.compile(r"(?:^|[.!?\n]|\bverdict\b(?:\s+is)?)\W*(yes|no)\W*$", re.IGN
 
 
 def asks(questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table, settings: Settings) -> pa.Table:
-    """Rows (JUDGE_ASKS) for every sample that curation would keep: train questions, right answers, steps that hold.
+    """Rows (JUDGE_PROMPTS) for every sample that curation would keep: train questions, right answers, steps that hold.
 
     Repetitions and likenesses count afterwards, among what the teacher has not refused.
     """
@@ -55,7 +52,7 @@ def asks(questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table, settings:
         }
         for row, question in zip(kept.to_pylist(), questions.take(place).to_pylist(), strict=True)
     ]
-    return pa.Table.from_pylist(rows, schema=JUDGE_ASKS)
+    return pa.Table.from_pylist(rows, schema=JUDGE_PROMPTS)
 
 
 def verdict(reply: str) -> str:

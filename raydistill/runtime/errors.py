@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import Literal
 
 
 class UserError(Exception):
@@ -50,12 +51,21 @@ class TooManyFailures(UserError):
     exit_code = 4
 
 
-def budget_reached(message: str, kept: str) -> BudgetReached:
-    """The teacher's budget allows no further call (`message` says which) and what is bought is `kept`."""
-    limit = "--teacher.budget_usd" if "$" in message else "--teacher.budget_tokens"
+LimitKind = Literal["usd", "tokens"]
+"""What a budget limits."""
+
+
+def budget_reached(limit: LimitKind, message: str, kept: str) -> BudgetReached:
+    """Return the error of a run whose teacher's budget allows no further call.
+
+    Args:
+        limit: which budget it is.
+        message: what the next call would take, and what is left.
+        kept: what is bought, as a clause ("120 answers are kept").
+    """
     return BudgetReached(
         f"The budget of this run is used up: {message}; {kept}.",
-        f"Give the same command with a larger {limit}: it goes on where it stopped.",
+        f"Run the same command again with a larger --teacher.budget_{limit}: it goes on where it stopped.",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -37,25 +38,46 @@ def exists(fs: pafs.FileSystem, path: str) -> bool:
 
 
 @contextlib.contextmanager
-def write_atomically(fs: pafs.FileSystem, path: str) -> Iterator[pa.NativeFile]:
+def write_atomically(fs: pafs.FileSystem, path: str, *, durable: bool = False) -> Iterator[pa.NativeFile]:
     """Open a stream whose content appears at `path` when the block ends, whole; on an error nothing appears.
 
     A local file is written beside `path` and renamed. Object stores show an object only when it is complete.
 
+    Args:
+        fs: file system of `path`.
+        path: where the content appears.
+        durable: a local file's content and name are on the device when the block ends; on all other storage, too, the
+            content is written beside `path` and moved.
+
     Raises:
-        OSError: the storage refuses (a full disk); the partial file is removed.
+        OSError: the storage rejects it (a full disk); the partial file is removed.
     """
-    temporary = f"{path}.part" if is_local(fs) else path
+    temporary = f"{path}.part" if durable or is_local(fs) else path
     try:
         with fs.open_output_stream(temporary) as stream:
             yield stream
+        if durable and is_local(fs):
+            sync(temporary)
         if temporary != path:
             fs.move(temporary, path)
+        if durable and is_local(fs):
+            sync(str(Path(path).parent))
     except BaseException:
         if temporary != path:
             with contextlib.suppress(OSError):
                 fs.delete_file(temporary)
         raise
+
+
+def sync(path: str) -> None:
+    """Make a local file's content, or a folder's list of files, durable."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def delete(fs: pafs.FileSystem, path: str) -> None:

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from raydistill.config import Affects, Settings, StudentSettings
 from raydistill.method.methods import UNTRAINED
 from raydistill.runtime.errors import SettingsError, UserError
-from raydistill.runtime.progress import Progress, Stage
 from raydistill.runtime.files import identity
+from raydistill.runtime.progress import Progress, Stage
 from raydistill.runtime.store import Store, content_hash, fingerprint
 from raydistill.students import schedule
 from raydistill.students.models import check, locate

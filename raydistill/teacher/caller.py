@@ -13,19 +13,18 @@ from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
 from raydistill.teacher.api import retries
 from raydistill.teacher.api.client import Client
-from raydistill.teacher.api.errors import CallError
+from raydistill.teacher.api.errors import CallError, Kind
 from raydistill.teacher.api.reply import Reply
 from raydistill.teacher.api.request import Request
 from raydistill.teacher.journal import JournalError
 from raydistill.teacher.journal.records import Answer, record, sample_of
-from raydistill.teacher.limits.governor import Permits, Stopped
+from raydistill.teacher.limits.messages import StopReason
+from raydistill.teacher.limits.permits import Permits, Stopped
 from raydistill.teacher.limits.pricing import Price
+from raydistill.teacher.limits.tokens import most_prompt_tokens
 
 FATAL_AT_ONCE = (401, 429)  # statuses of a wrong key and an empty account: they are about every call
 FATAL_IN_A_ROW = 10  # 403 and 404 may be about one prompt; so many without one success are about all
-TOKENS_PER_CHARACTER = 0.5  # at the most, until replies tell
-PROMPT_MARGIN_TOKENS = 16
-RATE_MARGIN = 1.1  # a prompt may have more tokens a character than those before
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ class Caller:
         try:
             place = await self.writer.append(entry)
         except JournalError as error:
-            self.permits.give_up("journal", str(error))
+            self.permits.abort(StopReason("journal", error.message, error.hint))
             self._fail(group_keys, CallError("fatal", error.message, attempts=attempts))
             return []
         self.reader.note(bought_keys, place)
@@ -179,8 +178,8 @@ class Caller:
             try:
                 await self.permits.acquire(*reserved)
             except Stopped as stopped:
-                why, message = stopped.args
-                raise CallError("budget" if why == "budget" else "stopped", message, attempts=attempt) from None
+                kind: Kind = "budget" if stopped.reason.kind == "budget" else "stopped"
+                raise CallError(kind, stopped.reason.message, attempts=attempt) from None
             attempt += 1
             try:
                 return await self._send_once(request, group, reserved), attempt
@@ -228,16 +227,15 @@ class Caller:
         """
         parameter = request.refused_parameter(error)
         if parameter:
-            self.permits.give_up("refused", parameter)
+            self.permits.abort(StopReason("parameter", parameter=parameter))
         if error.fatal_for_all:
             self._fatal_in_a_row += 1
             if error.status in FATAL_AT_ONCE or self._fatal_in_a_row >= FATAL_IN_A_ROW:
-                self.permits.give_up("fatal", error.message)
+                self.permits.abort(StopReason("fatal", error.message))
 
     def _reserve(self, request: Request, n: int) -> tuple[int, float]:
         """Return the most that a call may take, in (tokens, USD)."""
-        rate = self._tokens_per_character * RATE_MARGIN or TOKENS_PER_CHARACTER
-        prompt = int(len(request.prompt) * rate) + PROMPT_MARGIN_TOKENS
+        prompt = most_prompt_tokens(request.prompt, self._tokens_per_character)
         completion = n * request.max_tokens
         usd = self.price.of(prompt, 0, completion) if self.price else 0.0
         return prompt + completion, usd

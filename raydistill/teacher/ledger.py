@@ -4,75 +4,122 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from raydistill.runtime.store import Store
-from raydistill.tables import LEDGER
-from raydistill.teacher.caller import Sample
+from raydistill.tables import LEDGER, SAMPLES
+from raydistill.teacher.samples import Call, Outcome
+from raydistill.teacher.stages import STAGES
 
-# One response (or failed request) that a sample rests on; a list of these travels beside each row of SAMPLES.
+# A call that a row of SAMPLES rests on, with its sample's part of what the response cost.
 CALL = pa.struct(
     [
-        ("response", pa.string()),  # its sample's and its own key; "failed …" for a request without an answer
-        ("kind", pa.string()),
+        ("id", pa.string()),  # one for each sample of a response, and for each failed request
+        ("kind", pa.string()),  # rationale | answer | judgement
+        ("calls", pa.int64()),  # 1 for the first sample of a response, else 0
         ("attempts", pa.int64()),
-        ("reused", pa.bool_()),
+        ("reused", pa.bool_()),  # bought before this session
         ("prompt_tokens", pa.int64()),
         ("cached_tokens", pa.int64()),
         ("completion_tokens", pa.int64()),
-        ("usd", pa.float64()),
+        ("usd", pa.float64()),  # null: the model has no known price
     ]
 )
-_TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+SAMPLES_WITH_CALLS = pa.schema([*SAMPLES, ("ledger", pa.list_(CALL))])
+"""What the actors return: SAMPLES, and beside each row the calls that it rests on (CALL)."""
 
 
-def facts(used: list[tuple[str, Sample]], session: str) -> list[dict[str, Any]]:
-    """The samples that a row rests on, as CALL values; those bought before this session are reused ones."""
-    found = []
-    for kind, sample in used:
+def with_calls(outcome: Outcome, session: str) -> dict[str, Any]:
+    """Return a dialogue's outcome as a row of SAMPLES_WITH_CALLS; `session` is this run of the stage."""
+    row = outcome.row._asdict()
+    row["ledger"] = _facts(outcome.calls, session)
+    return row
+
+
+def _facts(calls: Sequence[Call], session: str) -> list[dict[str, Any]]:
+    """Return calls as CALL values; a request that was never sent is none."""
+    facts: list[dict[str, Any]] = []
+    for kind, sample in calls:
         if sample.answer is not None:
-            a = sample.answer
-            found.append(
-                {"response": a.key + a.response, "kind": kind, "attempts": a.attempts, "reused": a.session != session}
-                | {name: getattr(a, name) for name in _TOKENS}
-                | {"usd": a.usd}
+            answer = sample.answer
+            facts.append(
+                {
+                    "id": answer.key + answer.response,
+                    "kind": kind,
+                    "calls": int(answer.key == answer.response),
+                    "attempts": answer.attempts,
+                    "reused": answer.session != session,
+                    "prompt_tokens": answer.prompt_tokens,
+                    "cached_tokens": answer.cached_tokens,
+                    "completion_tokens": answer.completion_tokens,
+                    "usd": answer.usd,
+                }
             )
         elif sample.error is not None and sample.error.attempts:
-            found.append(
-                {"response": f"failed {sample.error.key}", "kind": kind, "attempts": sample.error.attempts}
-                | {"reused": False}
-                | dict.fromkeys(_TOKENS, 0)
-                | {"usd": 0.0}
+            facts.append(
+                {
+                    "id": f"failed {sample.error.key}",
+                    "kind": kind,
+                    "calls": 0,
+                    "attempts": sample.error.attempts,
+                    "reused": False,
+                    "prompt_tokens": 0,
+                    "cached_tokens": 0,
+                    "completion_tokens": 0,
+                    "usd": 0.0,
+                }
             )
-    return found
+    return facts
 
 
-def ledger(stage: str, samples: pa.Table, calls: list[list[dict[str, Any]]]) -> pa.Table:
-    """The stage's LEDGER from the facts beside each row of `samples`; a response counts once."""
-    seen: set[str] = set()
-    sums: dict[tuple[str, str], dict[str, Any]] = defaultdict(
-        lambda: {"calls": 0, "attempts": 0, "reused": 0, **dict.fromkeys(_TOKENS, 0), "usd": 0.0}
-    )
-    for task, used in zip(samples["task"].to_pylist(), calls, strict=True):
-        for fact in used:
-            into = sums[task, fact["kind"]]
-            if fact["response"] in seen:
-                continue
-            seen.add(fact["response"])
-            first = fact["response"][:64] == fact["response"][64:]
-            into["calls"] += first
-            into["reused"] += first and fact["reused"]
-            into["attempts"] += fact["attempts"]
-            for name in _TOKENS:
-                into[name] += fact[name]
-            into["usd"] = None if fact["usd"] is None or into["usd"] is None else into["usd"] + fact["usd"]
-    rows = [{"stage": stage, "task": task, "kind": kind, **found} for (task, kind), found in sorted(sums.items())]
+@dataclass
+class _Sums:
+    """The sums of one task and kind of call; fields as in LEDGER."""
+
+    calls: int = 0
+    attempts: int = 0
+    reused: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float | None = 0.0
+
+    def add(self, fact: dict[str, Any]) -> None:
+        """Add a value of CALL."""
+        self.calls += fact["calls"]
+        self.attempts += fact["attempts"]
+        self.reused += fact["calls"] if fact["reused"] else 0
+        self.prompt_tokens += fact["prompt_tokens"]
+        self.cached_tokens += fact["cached_tokens"]
+        self.completion_tokens += fact["completion_tokens"]
+        if self.usd is not None:
+            self.usd = None if fact["usd"] is None else self.usd + fact["usd"]
+
+
+def summarise(stage: str, samples: pa.Table) -> pa.Table:
+    """Return a stage's LEDGER from its SAMPLES_WITH_CALLS; a call that several rows rest on counts once."""
+    counted: set[str] = set()
+    sums: dict[tuple[str, str], _Sums] = defaultdict(_Sums)
+    for task, facts in zip(samples["task"].to_pylist(), samples["ledger"].to_pylist(), strict=True):
+        for fact in facts:
+            group = sums[task, fact["kind"]]
+            if fact["id"] not in counted:
+                counted.add(fact["id"])
+                group.add(fact)
+    rows = []
+    for (task, kind), group in sorted(sums.items(), key=lambda item: item[0]):
+        rows.append({"stage": stage, "task": task, "kind": kind, **asdict(group)})
     return pa.Table.from_pylist(rows, schema=LEDGER)
 
 
-def load(store: Store, stages: Sequence[str] = ("zero_shot", "few_shot", "llm_judge")) -> pa.Table:
-    """The run's LEDGER over those of `stages` that have finished."""
-    names = [f"ledger_{stage}" for stage in stages if store.manifest(f"ledger_{stage}") is not None]
-    return pa.concat_tables([LEDGER.empty_table(), *(store.read(name) for name in names)])
+def load(store: Store, stages: Sequence[str] = STAGES) -> pa.Table:
+    """Return the run's LEDGER over those of `stages` that have finished."""
+    tables = [LEDGER.empty_table()]
+    for stage in stages:
+        name = f"ledger_{stage}"
+        if store.manifest(name) is not None:
+            tables.append(store.read(name))
+    return pa.concat_tables(tables)

@@ -1,87 +1,99 @@
 """What the teacher is asked: one row for each question, method and degree of reasoning (method.md: section 5 variants).
 
 zero_shot   greedy over all splits (exemplars are chosen from it, and fine_tune_cot trains on it);
-            D samples over train where fine_tune_cot wants D > 1
-few_shot    for `few_shot_unfiltered` and `new_fine_tune_cot`: greedy over all splits, or D samples over train
+            D samples over train if fine_tune_cot needs D > 1
+few_shot    for the methods whose prompt has exemplars: greedy over all splits, or D samples over train
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from raydistill.config import Settings
+from raydistill.config import Settings, TeacherSettings
 from raydistill.exemplars.select import leave_one_out
 from raydistill.method import prompts
-from raydistill.tables import QUESTIONS
-
-ASKS = pa.schema(
-    [
-        *QUESTIONS,
-        ("method", pa.string()),
-        ("degree", pa.int32()),
-        ("prompt", pa.string()),
-        ("max_tokens", pa.int32()),
-        ("temperature", pa.float64()),
-        ("adaptive", pa.bool_()),  # one call where the rationale holds the answer; else always a second call
-    ]
-)
+from raydistill.method.methods import METHODS, ZERO_SHOT, Method, few_shot
+from raydistill.tables import PROMPTS, QUESTIONS, rows
+from raydistill.teacher.prompt_row import PromptRow
 
 
-def few_shot_methods(settings: Settings) -> list[str]:
-    """The methods of this run that ask with exemplars."""
-    return [m for m in ("few_shot_unfiltered", "new_fine_tune_cot") if m in settings.students.methods]
+def asks_teacher(settings: Settings) -> bool:
+    """Return False if all students learn from gold answers alone."""
+    return any(METHODS[name].asks_teacher for name in settings.students.methods)
 
 
-def needs_teacher(settings: Settings) -> bool:
-    """False where students learn from gold answers alone."""
-    return any(m != "vanilla" for m in settings.students.methods)
+def few_shot_methods(settings: Settings) -> list[Method]:
+    """Return the methods of this run whose prompt has exemplars."""
+    return few_shot(settings.students.methods)
 
 
-def zero_shot(questions: pa.Table, settings: Settings) -> pa.Table:
-    """Rows (ASKS) of the zero-shot stage; both calls are always made, as in Ho et al. 2023."""
-    degrees = {1} if few_shot_methods(settings) and not settings.exemplars.file else set()  # to choose exemplars from
-    if "fine_tune_cot" in settings.students.methods:
-        degrees |= {1, *settings.students.degrees}
-    rows = [
-        _ask(row, "fine_tune_cot", degree, prompts.zero_shot(row["question"]), False, settings)
-        for degree in sorted(degrees)
-        for row in questions.to_pylist()
-        if degree == 1 or row["split"] == "train"
-    ]
-    return pa.Table.from_pylist(rows, schema=ASKS)
+def zero_shot_prompts(questions: pa.Table, settings: Settings) -> pa.Table:
+    """Return the PROMPTS of the zero-shot stage; both calls are always made, as in Ho et al. 2023."""
+    degrees: set[int] = set()
+    if few_shot_methods(settings) and not settings.exemplars.file:
+        degrees.add(1)  # exemplars are chosen from the greedy samples
+    if ZERO_SHOT.name in settings.students.methods:
+        degrees.update({1, *settings.students.degrees})
+    plan = []
+    for degree in sorted(degrees):
+        for question in _questions(questions, degree):
+            prompt = prompts.zero_shot(question["question"])
+            plan.append(_row(question, ZERO_SHOT, degree, prompt, settings.teacher))
+    return _table(plan)
 
 
-def few_shot(questions: pa.Table, exemplars: pa.Table, settings: Settings) -> pa.Table:
-    """Rows (ASKS) of the few-shot stage: the exemplar block first, the same for all questions of a task.
+def few_shot_prompts(questions: pa.Table, exemplars: pa.Table, settings: Settings) -> pa.Table:
+    """Return the PROMPTS of the few-shot stage: the exemplars first, the same for all questions of a task.
 
     A question that is itself an exemplar is asked without that exemplar.
+
+    Args:
+        questions: QUESTIONS.
+        exemplars: EXEMPLARS; of these, columns task, method, question_id, question, rationale and answer are read.
+        settings: of the run.
     """
-    rows = []
+    exemplars_of: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for exemplar in rows(exemplars):
+        exemplars_of[exemplar["method"], exemplar["task"]].append(exemplar)
+    degrees = sorted(set(settings.students.degrees))
+    plan = []
     for method in few_shot_methods(settings):
-        chosen = [e for e in exemplars.to_pylist() if e["method"] == method]
-        for row in questions.to_pylist():
-            own = leave_one_out([e for e in chosen if e["task"] == row["task"]], row["question_id"], row["question"])
-            prompt = prompts.few_shot(prompts.exemplar_block(own), row["question"])
-            adaptive = method == "new_fine_tune_cot"
-            rows += [
-                _ask(row, method, degree, prompt, adaptive, settings)
-                for degree in sorted(set(settings.students.degrees))
-                if degree == 1 or row["split"] == "train"
-            ]
-    return pa.Table.from_pylist(rows, schema=ASKS)
+        for question in rows(questions):
+            chosen = exemplars_of[method.name, question["task"]]
+            others = leave_one_out(chosen, question["question_id"], question["question"])
+            prompt = prompts.few_shot(prompts.exemplar_block(others), question["question"])
+            for degree in degrees:
+                if _is_asked(question, degree):
+                    plan.append(_row(question, method, degree, prompt, settings.teacher))
+    return _table(plan)
 
 
-def _ask(
-    question: dict[str, Any], method: str, degree: int, prompt: str, adaptive: bool, settings: Settings
-) -> dict[str, Any]:
-    teacher = settings.teacher
-    return question | {
-        "method": method,
-        "degree": degree,
-        "prompt": prompt,
-        "max_tokens": teacher.zero_shot_max_tokens if method == "fine_tune_cot" else teacher.few_shot_max_tokens,
-        "temperature": teacher.temperature if degree > 1 else 0.0,
-        "adaptive": adaptive,
-    }
+def _questions(questions: pa.Table, degree: int) -> Iterable[dict[str, Any]]:
+    return (question for question in rows(questions) if _is_asked(question, degree))
+
+
+def _is_asked(question: Mapping[str, Any], degree: int) -> bool:
+    """Return True if a question is asked at this degree: several samples are drawn for training alone."""
+    return degree == 1 or question["split"] == "train"
+
+
+def _row(question: Mapping[str, Any], method: Method, degree: int, prompt: str, settings: TeacherSettings) -> PromptRow:
+    columns = {name: question[name] for name in QUESTIONS.names}
+    is_zero_shot = method.prompt == "zero_shot"
+    return PromptRow(
+        **columns,
+        method=method.name,
+        degree=degree,
+        prompt=prompt,
+        max_tokens=settings.zero_shot_max_tokens if is_zero_shot else settings.few_shot_max_tokens,
+        temperature=settings.temperature if degree > 1 else 0.0,
+        adaptive=method.answer_call == "if_missing",
+    )
+
+
+def _table(plan: list[PromptRow]) -> pa.Table:
+    return pa.Table.from_pylist([row._asdict() for row in plan], schema=PROMPTS)

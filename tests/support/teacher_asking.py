@@ -12,7 +12,9 @@ from raydistill.teacher import journal
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.request import Request
 from raydistill.teacher.caller import Caller, Provenance, Sample
-from raydistill.teacher.limits.governor import Governor, Grant, Limits, Permits, Report
+from raydistill.teacher.limits.governor import Governor
+from raydistill.teacher.limits.messages import Grant, Limits, Report
+from raydistill.teacher.limits.permits import Permits
 from raydistill.teacher.limits.pricing import Price
 
 KEY = "sk-test-0123456789"
@@ -70,7 +72,7 @@ def buy(
         settings: Of the teacher.
     """
     teacher = TeacherSettings(**{**SETTINGS, **settings})
-    governor = Governor(limits or Limits(in_flight=teacher.max_concurrency))
+    governor = Governor(limits or Limits(max_concurrency=teacher.max_concurrency))
     order: list[int] = []
 
     async def exchange(report: Report) -> Grant:

@@ -8,7 +8,8 @@ from http import HTTPStatus
 
 from raydistill.teacher.api import retries
 from raydistill.teacher.api.dialect import BatchResult, ErrorReply, JsonObject
-from raydistill.teacher.api.reply import RateHeaders, Reply, Usage, estimate_usage, unreadable, whole_characters
+from raydistill.teacher.api.reply import Reply, Usage, estimate_usage, unreadable, whole_characters
+from raydistill.teacher.limits.messages import RateLimits
 
 ERROR_CHARACTERS = 300  # of a body that is no JSON, shown in an error
 
@@ -61,7 +62,7 @@ def _read_usage(usage: object) -> Usage | None:
         return None
 
 
-def _read_limits(headers: Mapping[str, str]) -> RateHeaders | None:
+def _read_limits(headers: Mapping[str, str]) -> RateLimits | None:
     """Read `x-ratelimit-*`; None if neither limit is there."""
     if "x-ratelimit-limit-requests" not in headers and "x-ratelimit-limit-tokens" not in headers:
         return None
@@ -73,7 +74,7 @@ def _read_limits(headers: Mapping[str, str]) -> RateHeaders | None:
         hold_s = _reset_s(headers, "requests") / requests
     if tokens:
         hold_s = max(hold_s, min(_reset_s(headers, "tokens"), 1.0))
-    return RateHeaders(requests or None, tokens or None, hold_s)
+    return RateLimits(requests or None, tokens or None, hold_s)
 
 
 def _reset_s(headers: Mapping[str, str], resource: str) -> float:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from raydistill.teacher.api.errors import CallError
-
-CHARACTERS_PER_TOKEN = 4  # of English text, for replies that do not say what they used
+from raydistill.teacher.limits.messages import RateLimits
+from raydistill.teacher.limits.tokens import expected_tokens
 
 
 class Usage(NamedTuple):
@@ -24,14 +24,6 @@ class Usage(NamedTuple):
         return self.prompt_tokens + self.completion_tokens
 
 
-class RateHeaders(NamedTuple):
-    """The server's own limits as its headers state them; None if they do not."""
-
-    requests_per_minute: float | None
-    tokens_per_minute: float | None
-    hold_s: float  # seconds until one more request fits; 0 if one fits now
-
-
 class Reply(NamedTuple):
     """The samples of one response."""
 
@@ -39,15 +31,13 @@ class Reply(NamedTuple):
     finish_reasons: list[str]
     usage: Usage
     estimated: bool  # the reply held no usage: the counts are estimates
-    limits: RateHeaders | None
+    limits: RateLimits | None
 
 
 def estimate_usage(prompt: str, texts: Sequence[str]) -> Usage:
     """Estimate what a reply used that does not say so."""
-    completion_tokens = 0
-    for text in texts:
-        completion_tokens += len(text) // CHARACTERS_PER_TOKEN + 1
-    return Usage(len(prompt) // CHARACTERS_PER_TOKEN + 1, 0, completion_tokens)
+    completion_tokens = sum(map(expected_tokens, texts))
+    return Usage(expected_tokens(prompt), 0, completion_tokens)
 
 
 def whole_characters(text: str) -> str:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from raydistill.runtime.errors import LimitKind
 from raydistill.runtime.formatting import dollars
 from raydistill.teacher.api.reply import Usage
 from raydistill.teacher.batch.collector import BatchRequest
-from raydistill.teacher.limits.governor import Limits
+from raydistill.teacher.limits.messages import Limits
 from raydistill.teacher.limits.pricing import Price
+from raydistill.teacher.limits.tokens import most_prompt_tokens
 
-CHARACTERS_PER_TOKEN = 2  # at the least: a prompt is never taken for shorter than it is
-PROMPT_MARGIN_TOKENS = 16
+
+class Exceeded(NamedTuple):
+    """A limit that the next requests may exceed."""
+
+    limit: LimitKind
+    message: str
 
 
 class Amount(NamedTuple):
@@ -46,7 +52,7 @@ class Budget:
         """Return the most that `requests` may take."""
         amount = Amount(0.0, 0)
         for request in requests:
-            prompt = len(request.request.prompt) // CHARACTERS_PER_TOKEN + PROMPT_MARGIN_TOKENS
+            prompt = most_prompt_tokens(request.request.prompt)
             completion = len(request.samples) * request.request.max_tokens
             usage = Usage(prompt, 0, completion)
             amount = amount.plus(self.usd(usage) or 0.0, usage.total)
@@ -54,7 +60,7 @@ class Budget:
 
     def affordable(
         self, requests: list[BatchRequest], under_way: Iterable[tuple[float, int]]
-    ) -> tuple[list[BatchRequest], str]:
+    ) -> tuple[list[BatchRequest], Exceeded | None]:
         """Return as many of `requests`, from the first, as the budget surely covers, and why not more.
 
         Args:
@@ -66,15 +72,17 @@ class Budget:
             amount = amount.plus(usd, tokens)
         for i, request in enumerate(requests):
             amount = amount.plus(*self.most([request]))
-            problem = self._exceeded(amount)
-            if problem:
-                return requests[:i], problem
-        return requests, ""
+            exceeded = self._exceeded(amount)
+            if exceeded:
+                return requests[:i], exceeded
+        return requests, None
 
-    def _exceeded(self, amount: Amount) -> str:
-        """Return which limit `amount` exceeds, as a sentence; "" if none."""
+    def _exceeded(self, amount: Amount) -> Exceeded | None:
+        """Return which limit `amount` exceeds; None if none."""
         if self.limits.usd is not None and amount.usd > self.limits.usd:
-            return f"the next requests may cost more than the {dollars(self.limits.usd - self.spent.usd)} left"
+            left = dollars(self.limits.usd - self.spent.usd)
+            return Exceeded("usd", f"the next requests may cost more than the {left} left")
         if self.limits.tokens is not None and amount.tokens > self.limits.tokens:
-            return f"the next requests may take more than the {self.limits.tokens - self.spent.tokens:,} left"
-        return ""
+            left = f"{self.limits.tokens - self.spent.tokens:,}"
+            return Exceeded("tokens", f"the next requests may take more than the {left} left")
+        return None

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 
 from raydistill.teacher import journal
 from raydistill.teacher.api import classification
-from raydistill.teacher.api.dialect import BatchResult, Dialect, JsonObject
+from raydistill.teacher.api.dialect import BatchResult, Dialect
 from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.api.reply import Reply
 from raydistill.teacher.batch.budget import Budget
 from raydistill.teacher.batch.collector import BatchRequest, Collector
 from raydistill.teacher.caller import Provenance
 from raydistill.teacher.endpoint import Endpoint
-from raydistill.teacher.journal.records import record
+from raydistill.teacher.journal.records import Entry, record
 
 
 class Results:
@@ -49,7 +49,7 @@ class Results:
             requests: What each line requested, by custom id.
             dialect: How the file is read.
         """
-        entries: list[tuple[list[str], JsonObject]] = []
+        entries: list[tuple[list[str], Entry]] = []
         for line in content.splitlines():
             result = dialect.read_batch_result(line)
             request = requests.get(result.custom_id)
@@ -66,7 +66,7 @@ class Results:
         for (keys, _), place in zip(entries, places, strict=True):
             self.reader.note(keys, place)
 
-    def _entry(self, request: BatchRequest, reply: Reply) -> tuple[list[str], JsonObject]:
+    def _entry(self, request: BatchRequest, reply: Reply) -> tuple[list[str], Entry]:
         """Return the keys that `reply` answers and its line of the journal."""
         self.budget.spend(reply.usage)
         keys = request.keys[: len(reply.texts)]

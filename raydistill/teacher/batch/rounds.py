@@ -22,7 +22,7 @@ from raydistill.teacher import ledger as ledgers
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.batch.batch_api import OVER, BatchApi
-from raydistill.teacher.batch.budget import Budget
+from raydistill.teacher.batch.budget import Budget, Exceeded
 from raydistill.teacher.batch.collector import MAX_BYTES, MAX_REQUESTS, BatchRequest, Collector, split
 from raydistill.teacher.batch.notes import Note, Notes
 from raydistill.teacher.batch.results import Results
@@ -30,7 +30,8 @@ from raydistill.teacher.caller import Provenance
 from raydistill.teacher.dialogue import dialogue
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.limits import pricing
-from raydistill.teacher.limits.governor import Limits
+from raydistill.teacher.limits.messages import Limits
+from raydistill.teacher.prompt_row import PromptRow
 
 LONGEST_POLL_S = 60.0
 POLL_GROWTH = 1.5
@@ -51,7 +52,7 @@ def run(
     """Buy a stage's samples in batches.
 
     Args:
-        prompts: What the teacher is sent, a row a dialogue (plan.ASKS).
+        prompts: What the teacher is sent, a row a dialogue (tables.PROMPTS).
         settings: The teacher's.
         endpoint: Where the batches go.
         folder: The journal.
@@ -65,7 +66,7 @@ def run(
         Rows of SAMPLES with their `ledger` facts, for all rows of `prompts`.
 
     Raises:
-        BudgetReached: the next line could exceed the budget; with lenient limits the rest fails as rows.
+        BudgetReached: the next line could exceed the budget; if limits.on_budget is fail_rows, the rest fails as rows.
         TeacherError: the endpoint rejects a batch.
     """
     rounds = _Rounds(prompts, settings, endpoint, folder, provenance, limits, progress, max_requests, max_bytes)
@@ -128,9 +129,11 @@ class _Rounds:
         self.collector.begin()
         rows: list[dict[str, Any]] = []
         for row in tables.rows(self.prompts):
-            outcomes = await dialogue(row, self.provenance.stage, self.endpoint, self.settings, self.collector)
-            for sample, used in outcomes:
-                rows.append(sample | {"ledger": ledgers.facts(used, self.provenance.session)})
+            outcomes = await dialogue(
+                PromptRow.of(row), self.provenance.stage, self.endpoint, self.settings, self.collector
+            )
+            for outcome in outcomes:
+                rows.append(ledgers.with_calls(outcome, self.provenance.session))
         pending = [row["question_id"] for row in rows if row["error_kind"] == "pending"]
         self.progress.update(self.prompts.num_rows - len(set(pending)), pending=len(pending) or None)
         return rows
@@ -154,21 +157,21 @@ class _Rounds:
             under_way.update(note.custom_ids)
         missing = self.collector.missing
         unsent = [request for custom_id, request in missing.items() if custom_id not in under_way]
-        affordable, problem = self.budget.affordable(unsent, [note.most for note in running])
-        if not affordable and not running:
-            self._end_at_budget(unsent, problem)
+        affordable, exceeded = self.budget.affordable(unsent, [note.most for note in running])
+        if exceeded and not affordable and not running:
+            self._end_at_budget(unsent, exceeded)
             return
         batches = list(running)
         for part in split(affordable, self.max_requests, self.max_bytes):
             batches.append(await self._submit(part))
         await self._finish(batches, missing)
 
-    def _end_at_budget(self, unsent: list[BatchRequest], problem: str) -> None:
-        if not self.limits.lenient:
-            raise budget_reached(problem, "all answers so far are kept")
-        message = budget_reached(problem, "all answers so far are kept").message
+    def _end_at_budget(self, unsent: list[BatchRequest], exceeded: Exceeded) -> None:
+        error = budget_reached(exceeded.limit, exceeded.message, "all answers so far are kept")
+        if self.limits.on_budget == "stop_stage":
+            raise error
         for request in unsent:
-            self.collector.fail(request, CallError("budget", message))
+            self.collector.fail(request, CallError("budget", error.message))
 
     async def _submit(self, part: list[BatchRequest]) -> Note:
         note = self.notes.make(part, self.budget.most(part))  # first: nobody would look for a batch without a note

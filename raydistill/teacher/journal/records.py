@@ -1,4 +1,7 @@
-"""What the journal keeps of a response: a line of JSON with its checksum, or a row of Parquet for each sample."""
+"""What the journal keeps of a response: a line of JSON with its checksum, or a row of Parquet for each sample.
+
+The names and the order of the fields are the format on disk: journals of paid answers were written with them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 import time
 import zlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict, cast
 
 import pyarrow as pa
 
@@ -17,7 +20,7 @@ ENTRIES = pa.schema(
         ("finish_reason", pa.string()),
         ("prompt_tokens", pa.int64()),  # of the response, on its first sample; 0 on the others
         ("cached_tokens", pa.int64()),
-        ("completion_tokens", pa.int64()),  # the response's, shared out evenly
+        ("completion_tokens", pa.int64()),  # the response's, divided evenly; the first sample has the remainder
         ("usd", pa.float64()),  # of the response, on its first sample; null: no known price
         ("attempts", pa.int32()),  # requests sent for the response, on its first sample
         ("response", pa.binary(32)),  # key of the response's first sample
@@ -33,8 +36,30 @@ ENTRIES = pa.schema(
 )
 
 
+_LABELS = ("run", "stage", "task", "kind", "time")  # columns that an entry and its rows have alike
+
+
+class Entry(TypedDict):
+    """A response as its journal line holds it."""
+
+    keys: list[str]
+    texts: list[str]
+    finish: list[str]
+    usage: list[int]  # prompt, cached and completion tokens
+    usd: float | None
+    attempts: int
+    time: float
+    run: str
+    session: str
+    stage: str
+    task: str
+    kind: str
+    estimated: NotRequired[bool]  # the response carried no usage
+    request: dict[str, Any]
+
+
 class Answer(NamedTuple):
-    """One sample as the journal holds it; columns as in ENTRIES, keys in hex."""
+    """One sample as the journal holds it; columns as in ENTRIES, keys in hexadecimal."""
 
     key: str
     text: str
@@ -57,10 +82,21 @@ def record(
     usd: float | None,
     attempts: int,
     request: dict[str, Any],
-    **about: Any,
-) -> dict[str, Any]:
-    """A response as its journal line; `about` holds session, run, stage, task, kind."""
-    return {
+    **labels: Any,
+) -> Entry:
+    """Return a response as its journal line.
+
+    Args:
+        keys: journal keys of its samples, hexadecimal.
+        texts: their completions.
+        finish_reasons: why each of them ended.
+        usage: prompt, cached and completion tokens of the response.
+        usd: its cost; None if the model has no known price.
+        attempts: requests sent for it.
+        request: `Request.canonical()`.
+        labels: `run`, `session`, `stage`, `task`, `kind`, and `estimated` if that is known.
+    """
+    fields = {
         "keys": keys,
         "texts": texts,
         "finish": finish_reasons,
@@ -68,18 +104,20 @@ def record(
         "usd": usd,
         "attempts": attempts,
         "time": time.time(),
-        **about,
+        **labels,
         "request": request,
     }
+    return cast(Entry, fields)
 
 
-def encode(entry: dict[str, Any]) -> bytes:
+def encode(entry: Entry) -> bytes:
+    """Return the line of an entry: its checksum, a space, its JSON, a newline."""
     body = json.dumps(entry, separators=(",", ":"), ensure_ascii=True).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def decode(line: bytes) -> dict[str, Any] | None:
-    """The record of a line; None where a kill tore it."""
+def decode(line: bytes) -> Entry | None:
+    """Return the entry of a line; None if the line is torn or damaged."""
     if not line.endswith(b"\n") or len(line) < 11:
         return None
     body = line[9:-1]
@@ -91,30 +129,42 @@ def decode(line: bytes) -> dict[str, Any] | None:
         return None
 
 
-def sample_of(entry: dict[str, Any], key: str) -> Answer:
-    """Sample `key` of a response."""
-    i, n = entry["keys"].index(key), len(entry["keys"])
+def sample_of(entry: Entry, key: str) -> Answer:
+    """Return sample `key` of a response.
+
+    The first sample carries what the response has once (prompt tokens, dollars, attempts), so that sums over samples
+    are sums over responses.
+    """
+    index = entry["keys"].index(key)
+    count = len(entry["keys"])
     prompt, cached, completion = entry["usage"]
+    is_first = index == 0
+    usd = entry["usd"]
+    if usd is not None and not is_first:
+        usd = 0.0
     return Answer(
-        key,
-        entry["texts"][i],
-        entry["finish"][i],
-        0 if i else prompt,
-        0 if i else cached,
-        completion // n + (completion % n if i == 0 else 0),
-        entry["usd"] if i == 0 or entry["usd"] is None else 0.0,
-        0 if i else entry["attempts"],
-        entry["keys"][0],
-        entry["session"],
-        entry["request"]["model"],
+        key=key,
+        text=entry["texts"][index],
+        finish_reason=entry["finish"][index],
+        prompt_tokens=prompt if is_first else 0,
+        cached_tokens=cached if is_first else 0,
+        completion_tokens=completion // count + (completion % count if is_first else 0),
+        usd=usd,
+        attempts=entry["attempts"] if is_first else 0,
+        response=entry["keys"][0],
+        session=entry["session"],
+        model=entry["request"]["model"],
     )
 
 
-def rows(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A response as rows of ENTRIES."""
-    for i, key in enumerate(entry["keys"]):
-        row = sample_of(entry, key)._asdict()
-        about = {name: entry[name] for name in ("run", "stage", "task", "kind", "time")}
-        request = json.dumps(entry["request"], ensure_ascii=False) if i == 0 else ""
-        binary = {"key": bytes.fromhex(key), "response": bytes.fromhex(row["response"])}
-        yield row | about | binary | {"request": request}
+def rows(entry: Entry) -> Iterator[dict[str, Any]]:
+    """Yield a response's samples as rows of ENTRIES."""
+    labels = {name: entry[name] for name in _LABELS}  # type: ignore[literal-required]
+    request = json.dumps(entry["request"], ensure_ascii=False)
+    for key in entry["keys"]:
+        answer = sample_of(entry, key)
+        row: dict[str, Any] = answer._asdict() | labels
+        row["key"] = bytes.fromhex(key)
+        row["response"] = bytes.fromhex(answer.response)
+        row["request"] = request if key == answer.response else ""
+        yield row

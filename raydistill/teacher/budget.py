@@ -1,0 +1,73 @@
+"""What a stage may still spend: its budget and the run's, less what the journal says was bought before."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar
+
+from raydistill.config import TeacherSettings
+from raydistill.teacher.journal import Folder
+from raydistill.teacher.journal.scan import Spent, spent
+from raydistill.teacher.limits.messages import Limits
+
+_Number = TypeVar("_Number", int, float)
+
+
+class Budget(NamedTuple):
+    """Money and tokens; None if there is no limit."""
+
+    usd: float | None
+    tokens: int | None
+
+    @property
+    def is_limited(self) -> bool:
+        """True if money or tokens are limited."""
+        return self.usd is not None or self.tokens is not None
+
+    def less(self, bought: Spent) -> Budget:
+        """Return what is left of it."""
+        usd = None if self.usd is None else self.usd - bought.usd
+        tokens = None if self.tokens is None else self.tokens - bought.tokens
+        return Budget(usd, tokens)
+
+    def within(self, other: Budget) -> Budget:
+        """Return what both budgets allow."""
+        return Budget(_lower(self.usd, other.usd), _lower(self.tokens, other.tokens))
+
+
+def stage_limits(
+    teacher: TeacherSettings, folder: Folder, run: str, stage: str, own_budget: Budget | None = None
+) -> Limits:
+    """Return the limits of a stage that starts now.
+
+    Args:
+        teacher: the teacher's settings, with the run's budget.
+        folder: the journal: what `run` has bought before counts, in this command and in earlier ones.
+        run: the run directory.
+        stage: the stage.
+        own_budget: the stage's own budget beside the run's. If either is used up, the rows that are left fail
+            as "budget"; without an own budget the stage stops.
+    """
+    left = _left(Budget(teacher.budget_usd, teacher.budget_tokens), folder, run)
+    if own_budget is not None:
+        left = left.within(_left(own_budget, folder, run, stage))
+    return Limits(
+        max_concurrency=teacher.max_concurrency,
+        min_concurrency=min(teacher.min_concurrency, teacher.max_concurrency),
+        requests_per_minute=teacher.requests_per_minute,
+        tokens_per_minute=teacher.tokens_per_minute,
+        usd=left.usd,
+        tokens=left.tokens,
+        on_budget="stop_stage" if own_budget is None else "fail_rows",
+    )
+
+
+def _left(budget: Budget, folder: Folder, run: str, stage: str = "") -> Budget:
+    if not budget.is_limited:
+        return budget  # the journal need not be read
+    return budget.less(spent(folder, run, stage))
+
+
+def _lower(first: _Number | None, second: _Number | None) -> _Number | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return min(first, second)

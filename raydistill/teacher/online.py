@@ -1,0 +1,164 @@
+"""The online transport of a teacher stage: concurrent calls from a pool of Ray Data actors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+
+from raydistill.config import Settings
+from raydistill.runtime.errors import UserError
+from raydistill.runtime.progress import Stage as ProgressLine
+from raydistill.teacher import blocks
+from raydistill.teacher.actor import TeacherActor
+from raydistill.teacher.endpoint import Endpoint
+from raydistill.teacher.ledger import SAMPLES_WITH_CALLS
+from raydistill.teacher.limits.governor import Governor
+from raydistill.teacher.limits.messages import Limits, Snapshot, StopReason
+from raydistill.teacher.summary import kept
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+POLL_S = 0.3
+DRAIN_S = 60.0  # longest wait for calls in flight after Ctrl-C
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Job(NamedTuple):
+    """What is asked, of whom, for which session of which stage."""
+
+    stage: str
+    prompts: pa.Table
+    settings: Settings
+    endpoint: Endpoint
+    session: str
+    journal_id: str
+
+
+def run(job: Job, limits: Limits, line: ProgressLine) -> tuple[pa.Table, Snapshot]:
+    """Ask the teacher every row of `job.prompts`.
+
+    The blocks run in a thread, so that this one can show progress and take a Ctrl-C.
+
+    Returns:
+        SAMPLES_WITH_CALLS in any order, and the governor's last snapshot: its `stop` says whether rows are missing
+        answers because the stage was stopped.
+
+    Raises:
+        UserError: the governor died.
+        KeyboardInterrupt: after the calls in flight came home (at most `teacher.timeout`, 60 s).
+    """
+    from ray.exceptions import RayActorError
+
+    governor = _start_governor(limits)
+    # a Future, not Thread.join: that, interrupted, takes the thread for finished (bpo-45274 in Python 3.11)
+    work: Future[pa.Table] = Future()
+    threading.Thread(target=_work, args=(job, governor, work), daemon=True).start()
+    try:
+        while not work.done():
+            wait([work], POLL_S)
+            _show(line, governor)
+        snapshot = _show(line, governor)
+    except KeyboardInterrupt:
+        _drain(work, governor, line, job.settings.teacher.timeout)
+        raise
+    except RayActorError:
+        wait([work], DRAIN_S)  # without a governor the actors send nothing more
+        raise UserError(
+            "The rate limiter actor died; the answers so far are kept.",
+            "Run the same command again: it goes on.",
+        ) from None
+    return work.result(), snapshot
+
+
+def _work(job: Job, governor: ActorHandle, work: Future[pa.Table]) -> None:
+    try:
+        work.set_result(_run_blocks(job, governor))
+    except BaseException as error:  # handed to the thread that shows progress
+        work.set_exception(error)
+
+
+def _run_blocks(job: Job, governor: ActorHandle) -> pa.Table:
+    import ray.data
+
+    num_actors = job.settings.teacher.num_actors
+    parts = blocks.cut(job.prompts, num_actors)
+    samples = ray.data.from_arrow(parts).map_batches(
+        TeacherActor,
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=0.1,
+        compute=ray.data.ActorPoolStrategy(
+            size=min(num_actors, len(parts)),
+            max_concurrent_calls_per_actor=blocks.BLOCKS_PER_ACTOR,
+            max_tasks_in_flight_per_actor=blocks.BLOCKS_PER_ACTOR,
+        ),
+        fn_constructor_kwargs={
+            "stage": job.stage,
+            "settings": job.settings,
+            "endpoint": job.endpoint,
+            "governor": governor,
+            "session": job.session,
+            "journal_id": job.journal_id,
+        },
+        **_placement(job.endpoint),
+    )
+    tables = samples.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    return pa.concat_tables([SAMPLES_WITH_CALLS.empty_table(), *tables])
+
+
+def _placement(endpoint: Endpoint) -> dict[str, Any]:
+    """Keep the actors on this node if the teacher listens on it alone (simulated, local, loopback)."""
+    import ray
+
+    if urlsplit(endpoint.base_url).hostname not in LOOPBACK:
+        return {}
+    return {"label_selector": {"ray.io/node-id": ray.get_runtime_context().get_node_id()}}
+
+
+def _start_governor(limits: Limits) -> ActorHandle:
+    """Start the governor on the driver's node, if there is room."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    node_id = ray.get_runtime_context().get_node_id()
+    actor: Any = ray.remote(Governor)
+    strategy = NodeAffinitySchedulingStrategy(node_id, soft=True)
+    return actor.options(num_cpus=0, scheduling_strategy=strategy).remote(limits)
+
+
+def _show(line: ProgressLine, governor: ActorHandle) -> Snapshot:
+    """Bring the progress line up to date."""
+    import ray
+
+    future: Any = governor.snapshot.remote()
+    snapshot: Snapshot = ray.get(future)
+    calls = snapshot.count("calls")
+    elapsed_s = max(0.5, time.monotonic() - line.started)
+    is_paused = snapshot.paused_s >= 1
+    line.update(
+        snapshot.count("rows"),
+        calls=calls,
+        per_s=calls / elapsed_s,
+        tokens=snapshot.spent_tokens,
+        usd=snapshot.spent_usd or None,
+        failed=snapshot.count("failed") or None,
+        waiting=f"{snapshot.paused_s:.0f} s (rate limit)" if is_paused else None,
+    )
+    return snapshot
+
+
+def _drain(work: Future[pa.Table], governor: ActorHandle, line: ProgressLine, timeout_s: float) -> None:
+    """Send no more, and let the calls in flight come home; a second Ctrl-C does not wait."""
+    import ray
+
+    drained: Any = governor.drain.remote(StopReason("interrupt", "stopped by Ctrl-C"))
+    ray.get(drained)
+    wait([work], min(timeout_s, DRAIN_S))
+    snapshot = _show(line, governor)
+    line.finish(f"stopped: {kept(snapshot.count('calls'))}")

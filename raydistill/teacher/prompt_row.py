@@ -1,0 +1,35 @@
+"""A row of PROMPTS (or JUDGE_PROMPTS): a question, and how the teacher is asked about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from raydistill.method.answer_types import AnswerType
+
+
+class PromptRow(NamedTuple):
+    """Columns as in tables.PROMPTS; `sample_index` is that of tables.JUDGE_PROMPTS."""
+
+    task: str
+    split: str
+    question_id: str
+    question: str
+    answer: str
+    answer_type: AnswerType
+    choices: list[str]
+    source_row: int
+    method: str
+    degree: int
+    prompt: str
+    max_tokens: int
+    temperature: float
+    adaptive: bool
+    sample_index: int = 0
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> PromptRow:
+        """Return a row of the Arrow table, read into Python; further columns are left out."""
+        values = {name: row[name] for name in cls._fields if name in row}
+        values["choices"] = row["choices"] or []
+        return cls(**values)
