@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     cascade_stage.check(samples := pa.concat_tables([SAMPLES.empty_table(), *asked]), settings)
     if not settings.local:
         cluster.connect(**settings.ray.model_dump())
-    found = cascade_stage.consult(*read, samples, settings, store, Progress())
+    found = cascade_stage.run(*read, samples, settings, store, Progress())
     store.write("cascade", found, cascade.key(store), goal=cascade.goal(settings.cascade))
     page.write(store, settings)
     terminal.show(store, settings)

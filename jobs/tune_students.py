@@ -37,26 +37,28 @@ def main(argv: list[str]) -> None:
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     names = ("task", "student", "method", "degree")
-    for key in dict.fromkeys(tuple(r[n] for n in names) for r in found):
-        rows = [r for r in found if tuple(r[n] for n in names) == key]
+    for key in dict.fromkeys(tuple(getattr(r, n) for n in names) for r in found):
+        rows = [r for r in found if tuple(getattr(r, n) for n in names) == key]
         table = Table(title=" · ".join(map(str, key)), title_justify="left", box=None)
-        for heading in ("learning_rate", "batch_size", "validation", "loss", "epoch", ""):
+        for heading in ("learning_rate", "per_device_train_batch_size", "validation", "loss", "epoch", ""):
             table.add_column(heading, justify="right" if heading else "left")
         for row in rows:
-            accuracy, loss = row[search.METRIC], row["validation_loss"]
+            accuracy, loss = row.validation_accuracy, row.validation_loss
             table.add_row(
-                *(str(row[n]) if row[n] is not None else "" for n in ("learning_rate", "batch_size")),
+                "" if row.learning_rate is None else str(row.learning_rate),
+                "" if row.per_device_train_batch_size is None else str(row.per_device_train_batch_size),
                 f"{accuracy:.1%}" if accuracy is not None else "",
                 f"{loss:.3f}" if loss is not None else "",
-                str(row["epoch"] or ""),
-                row["error"].split("\n")[0] or ("stopped early" if row["stopped"] else ""),
+                str(row.epoch or ""),
+                row.error.split("\n")[0] or ("stopped early" if row.stopped else ""),
             )
         console.print(table)
         best = rows[0]
-        if best["learning_rate"] is not None and not best["error"]:
+        if best.learning_rate is not None and not best.error:
             console.print(
-                f"students:\n  learning_rate: {best['learning_rate']}\n  batch_size: {best['batch_size']}\n"
-                f"  epochs: {best['epoch'] or students.num_train_epochs}\n"
+                f"students:\n  learning_rate: {best.learning_rate}\n"
+                f"  per_device_train_batch_size: {best.per_device_train_batch_size}\n"
+                f"  num_train_epochs: {best.epoch or students.num_train_epochs}\n"
             )
 
 

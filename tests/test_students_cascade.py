@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from test_students_grid import answer, settings, tables, train
+from support.students import answer, settings, tables, train
 
 from raydistill.config import CascadeSettings
 from raydistill.report import results

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import json
 import os
 import shutil
@@ -24,90 +23,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
+from support.students import answer, settings, tables, train
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 
-from raydistill.config import Settings
-from raydistill.runtime import cluster, folders
+from raydistill.runtime import ray_internals
 from raydistill.runtime.errors import SettingsError
-from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
-from raydistill.students import grid, predict
-from raydistill.tables import PREDICTIONS, QUESTIONS, STUDENTS, TRAINING
+from raydistill.students import grid, model_folders
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-NAMES = ["Anna", "Ben", "Cleo", "Dan", "Eve", "Finn"]
-
-
-def coins(n: int = 24, task: str = "coin_flip") -> list[dict]:
-    rows = []
-    for i in range(n):
-        flips = [(NAMES[(i + k) % 6], (i >> k) % 2 == 1) for k in range(2)]
-        told = " ".join(f"{name} {'flips' if f else 'does not flip'} the coin." for name, f in flips)
-        rows.append(
-            {
-                "task": task,
-                "split": "train" if i < 2 * n // 3 else "test",
-                "question_id": f"{task}-{i:02}",
-                "question": f"A coin is heads up. {told} Is the coin still heads up?",
-                "answer": "no" if flips[0][1] != flips[1][1] else "yes",
-                "answer_type": "yes_no",
-                "choices": [],
-                "source_row": i,
-            }
-        )
-    return rows
-
-
-def tables(tasks=("coin_flip",), methods=("vanilla", "new_fine_tune_cot"), degrees=(1,)) -> tuple[pa.Table, pa.Table]:
-    questions = [row for task in tasks for row in coins(task=task)]
-    training = [
-        {
-            "task": q["task"],
-            "method": method,
-            "degree": degree,
-            "question_id": q["question_id"],
-            "sample_index": sample,
-            "question": q["question"],
-            "rationale": "" if method == "vanilla" else f"After {sample} it is {q['answer']}.",
-            "answer": q["answer"],
-            "kept": True,
-            "reason": "",
-        }
-        for method in methods
-        for degree in ([1] if method == "vanilla" else degrees)
-        for q in questions
-        if q["split"] == "train"
-        for sample in range(degree)
-    ]
-    return pa.Table.from_pylist(questions, schema=QUESTIONS), pa.Table.from_pylist(training, schema=TRAINING)
-
-
-def settings(run: Path, *models: Path | str, local: bool = True, **students) -> Settings:
-    chosen = {
-        "num_train_epochs": 2,
-        "learning_rate": 1e-3,
-        "precision": "fp32",
-        "max_new_tokens": 12,
-        "evaluate_untrained": False,
-        "checkpoint_interval_s": 0,
-    }
-    return Settings(run_dir=str(run), local=local, students=chosen | {"models": [str(m) for m in models]} | students)
-
-
-def train(config: Settings, questions: pa.Table, training: pa.Table) -> tuple[list[dict], str]:
-    shown = io.StringIO()
-    table = grid.train(questions, training, config, Store(config.run_path), Progress(shown))
-    assert table.schema.equals(STUDENTS)
-    return table.to_pylist(), shown.getvalue()
-
-
-def answer(config: Settings, questions: pa.Table, students: list[dict]) -> tuple[pa.Table, str]:
-    shown = io.StringIO()
-    table = pa.Table.from_pylist(students, schema=STUDENTS)
-    out = predict.predict(questions, table, config, Store(config.run_path), Progress(shown))
-    assert out.schema.equals(PREDICTIONS)
-    return out, shown.getvalue()
 
 
 def losses(row: dict) -> list[float]:
@@ -125,7 +49,7 @@ def test_t5_and_gpt2_over_tasks_methods_and_seeds(tmp_path, tiny_gpt2, tiny_t5):
     for row in rows:
         kind = AutoModelForSeq2SeqLM if "t5" in row["student"] else AutoModelForCausalLM
         kind.from_pretrained(row["checkpoint"])
-        if row["method"] == "evaluate_untrained":
+        if row["method"] == "untrained":
             assert (row["degree"], row["steps"], row["checkpoint"]) == (0, 0, row["student"])
             continue
         AutoTokenizer.from_pretrained(row["checkpoint"])
@@ -250,7 +174,7 @@ def test_trials_fail_alone_and_say_why(tmp_path, tiny_gpt2):
     [
         ({}, "The loss became nan at step 2"),
         ({"max_steps": 1, "validation_fraction": 0.25}, "The loss on validation questions became nan in epoch 1"),
-        ({"max_steps": 1}, "The weights are no numbers after the last step"),
+        ({"max_steps": 1}, "The weights are not finite after the last step"),
     ],
 )
 def test_a_loss_that_is_no_number_is_named(tmp_path, tiny_gpt2, more, said):
@@ -305,14 +229,17 @@ def test_an_epoch_cannot_be_chosen_by_questions_that_are_not_there(tmp_path, tin
     training = training.filter(pc.is_in(training["question_id"], questions.filter(few)["question_id"]))
     ways = [
         ({"checkpoint_selection": "validation", "validation_fraction": 0.25}, "students.validation_fraction"),
-        ({"checkpoint_selection": "best_on_test", "evaluate_every_epoch": True}, "select last"),
+        (
+            {"checkpoint_selection": "best_on_test", "evaluate_every_epoch": True},
+            "students.checkpoint_selection to last",
+        ),
     ]
     for chosen, setting in ways:
         config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], max_steps=1, **chosen)
         well, badly = train(config, questions.filter(few), training)[0]
         assert well["error"] == ""
         assert (
-            f"students.checkpoint_selection {chosen['select']} has no questions of last_letter_concatenation"
+            f"students.checkpoint_selection {chosen['checkpoint_selection']} has no questions of last_letter_concatenation"
             in badly["error"]
         )
         assert setting in badly["error"]
@@ -388,7 +315,7 @@ def test_a_folder_behind_a_uri_is_fetched_once_by_all_who_want_it(tmp_path, tiny
 
     def fetch(_: int) -> str:
         start.wait()
-        return folders.fetch(tiny_gpt2.as_uri())
+        return model_folders.fetch(tiny_gpt2.as_uri())
 
     with ThreadPoolExecutor(8) as pool:
         (place,) = set(pool.map(fetch, range(8)))
@@ -435,21 +362,21 @@ def test_a_tracker_that_is_not_installed_is_named_before_anything_is_trained(tmp
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *more: (name != "mlflow" and found(name, *more)) or None
     )
-    with pytest.raises(SettingsError, match=r"students\.trackers mlflow.*\n.*pip install mlflow"):
+    with pytest.raises(SettingsError, match=r"students\.report_to mlflow.*\n.*pip install mlflow"):
         train(settings(tmp_path, tiny_gpt2, report_to=["mlflow"]), questions, training)
     assert not Path(tmp_path, "students").exists()
 
 
 KILLED = """
 import os, signal, sys
-from raydistill.students.callbacks import Epochs
-whole = Epochs.on_save
+from raydistill.students.callbacks import TrainingCallback
+whole = TrainingCallback.on_save
 def on_save(self, args, state, control, **more):
     whole(self, args, state, control, **more)
     if len(self.history) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-Epochs.on_save = on_save
-import test_students_grid as t
+TrainingCallback.on_save = on_save
+from support import students as t
 questions, training = t.tables(methods=("vanilla",))
 t.train(t.settings(sys.argv[1], sys.argv[2], methods=["vanilla"], num_train_epochs=4), questions, training)
 """
@@ -499,7 +426,7 @@ def one_worker_killed(run: Path) -> Iterator[None]:
     yield
     thread.join()
     assert killed, "no training worker was found to kill"
-    assert all(("libjemalloc" in libraries) == bool(cluster.allocator()) for libraries in killed.values())
+    assert all(("libjemalloc" in libraries) == bool(ray_internals.allocator()) for libraries in killed.values())
 
 
 def _is_train_worker(process) -> bool:
@@ -572,7 +499,7 @@ def test_two_workers_that_share_the_weights_learn_the_same(local_ray, tmp_path, 
 def test_too_few_cpus_are_named_at_once(local_ray, tmp_path, tiny_gpt2):
     questions, training = tables()
     config = settings(tmp_path, tiny_gpt2, local=False, num_workers=3, cpus_per_worker=1)
-    with pytest.raises(SettingsError, match=r"students\.workers 3 × students\.cpus_per_worker 1"):
+    with pytest.raises(SettingsError, match=r"students\.num_workers 3 × students\.cpus_per_worker 1"):
         train(config, questions, training)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 from support import hub_server
-from test_students_grid import settings, tables, train
+from support.students import settings, tables, train
 from transformers import AutoTokenizer, GenerationConfig
 
 from raydistill.students import hub

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_students_grid import settings, tables, train
+from support.students import settings, tables, train
 
 from raydistill.config import SearchSettings
 from raydistill.runtime.errors import SettingsError
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
-from raydistill.students import search
+from raydistill.students import search, search_space
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,13 +40,15 @@ def run(config, methods=("vanilla",)):
 
 
 def test_points_of_grid_and_random():
-    grid = search.points(SearchSettings(learning_rates=[1e-4, 1e-3], per_device_train_batch_sizes=[2, 8]))
-    assert [(p["learning_rate"], p["batch_size"]) for p in grid] == [(1e-4, 2), (1e-4, 8), (1e-3, 2), (1e-3, 8)]
-    random = search.points(SearchSettings(algorithm="random", num_samples=40))
-    assert random == search.points(SearchSettings(algorithm="random", num_samples=40))
-    assert random[:7] == search.points(SearchSettings(algorithm="random", num_samples=7))  # more trials keep the first
-    assert all(1e-5 <= p["learning_rate"] <= 3e-3 for p in random)
-    assert len({p["batch_size"] for p in random}) > 2
+    grid = search_space.points(SearchSettings(learning_rates=[1e-4, 1e-3], per_device_train_batch_sizes=[2, 8]))
+    assert [tuple(p) for p in grid] == [(1e-4, 2), (1e-4, 8), (1e-3, 2), (1e-3, 8)]
+    random = search_space.points(SearchSettings(algorithm="random", num_samples=40))
+    assert random == search_space.points(SearchSettings(algorithm="random", num_samples=40))
+    assert random[:7] == search_space.points(
+        SearchSettings(algorithm="random", num_samples=7)
+    )  # more trials keep the first
+    assert all(1e-5 <= p.learning_rate <= 3e-3 for p in random)
+    assert len({p.per_device_train_batch_size for p in random}) > 2
 
 
 def test_the_best_point_comes_first_and_finished_ones_are_kept(tmp_path, tiny_t5):
@@ -54,13 +56,13 @@ def test_the_best_point_comes_first_and_finished_ones_are_kept(tmp_path, tiny_t5
     config = settings(tmp_path, tiny_t5, methods=["vanilla"], num_train_epochs=4)
     small = tuned(config, learning_rates=[1e-12, 1e-2], per_device_train_batch_sizes=[4])
     found = run(small)
-    assert found[0]["validation_loss"] < found[1]["validation_loss"]
+    assert found[0].validation_loss < found[1].validation_loss
     written = {p: p.stat().st_mtime_ns for p in Path(tmp_path, "students").glob("*/metrics.json")}
     assert len(written) == 2  # the first seed only
     more = run(tuned(config, learning_rates=[1e-12, 1e-2], per_device_train_batch_sizes=[4, 8]))
     assert len(more) == 4
     assert all(p.stat().st_mtime_ns == then for p, then in written.items())
-    assert {r["trial"] for r in found} < {r["trial"] for r in more}
+    assert {r.trial for r in found} < {r.trial for r in more}
 
 
 def test_failures_of_points_are_rows(tmp_path, tiny_gpt2):
@@ -71,8 +73,8 @@ def test_failures_of_points_are_rows(tmp_path, tiny_gpt2):
             per_device_train_batch_sizes=[8],
         )
     )
-    assert [r["error"] == "" for r in found] == [True, False]
-    assert "students.learning_rate" in found[1]["error"]
+    assert [r.error == "" for r in found] == [True, False]
+    assert "students.learning_rate" in found[1].error
 
 
 def test_a_search_needs_validation_questions(tmp_path, tiny_gpt2):
@@ -123,14 +125,14 @@ def test_two_workers_end_when_told_and_what_ray_breaks_is_a_row(local_ray, tmp_p
         meanwhile = beside.submit(interfered, tmp_path)
         found = run(wanted)
         meanwhile.result()
-    (told,) = (row for row in found if row["stopped"])
-    (broken,) = (row for row in found if not row["stopped"])
-    assert told["error"] == ""
-    assert 1 <= told["epoch"] < 60
-    assert "Ray ended this trial" in broken["error"]
+    (told,) = (row for row in found if row.stopped)
+    (broken,) = (row for row in found if not row.stopped)
+    assert told.error == ""
+    assert 1 <= told.epoch < 60
+    assert "Ray ended this trial" in broken.error
     after = run(wanted.model_copy(update={"local": True}))
-    assert [row["error"] for row in after] == ["", ""]
-    assert [row for row in after if row["stopped"]] == [told]
+    assert [row.error for row in after] == ["", ""]
+    assert [row for row in after if row.stopped] == [told]
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from raydistill.config import StudentSettings
-from raydistill.students import models, text, train
+from raydistill.students import batching, models, templates
+from raydistill.students.trainer import make_trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,7 +27,7 @@ def student(request, tiny_gpt2, tiny_t5) -> models.Student:
 
 
 @pytest.mark.parametrize(
-    ("seq2seq", "vanilla", "read", "written"),
+    ("seq2seq", "answer_only", "read", "written"),
     [
         (False, False, "Q? ###", " Since x. --> yes"),
         (False, True, "Q? ###", " yes"),
@@ -34,21 +35,21 @@ def student(request, tiny_gpt2, tiny_t5) -> models.Student:
         (True, True, "Q?", "yes"),
     ],
 )
-def test_templates_are_those_of_fine_tune_cot(seq2seq, vanilla, read, written):
-    assert text.prompt(" Q?\n", seq2seq=seq2seq) == read
-    assert text.target("  Since x. ", " yes ", seq2seq=seq2seq, vanilla=vanilla) == written
+def test_templates_are_those_of_fine_tune_cot(seq2seq, answer_only, read, written):
+    assert templates.prompt(" Q?\n", seq2seq=seq2seq) == read
+    assert templates.target("  Since x. ", " yes ", seq2seq=seq2seq, answer_only=answer_only) == written
 
 
 def test_untrained_students_get_the_zero_shot_prompt():
-    assert text.prompt("Q?", seq2seq=False, trained=False) == "Q: Q?\n\nA:"
-    assert text.prompt("Q?", seq2seq=True, trained=False) == "question: Q?"
-    assert [text.mark_of(m) for m in ("vanilla", "untrained", "new_fine_tune_cot")] == ["", "", "-->"]
+    assert templates.prompt("Q?", seq2seq=False, trained=False) == "Q: Q?\n\nA:"
+    assert templates.prompt("Q?", seq2seq=True, trained=False) == "question: Q?"
+    assert [templates.answer_marker(m) for m in ("vanilla", "untrained", "new_fine_tune_cot")] == ["", "", "-->"]
 
 
 def encoded(student: models.Student, pairs, max_input=512, max_output=512):
-    return text.encode(
-        [text.prompt(q, seq2seq=student.seq2seq) for q, _ in pairs],
-        [text.target(r, "no", seq2seq=student.seq2seq, vanilla=False) for _, r in pairs],
+    return batching.encode(
+        [templates.prompt(q, seq2seq=student.seq2seq) for q, _ in pairs],
+        [templates.target(r, "no", seq2seq=student.seq2seq, answer_only=False) for _, r in pairs],
         student.tokenizer,
         seq2seq=student.seq2seq,
         max_input=max_input,
@@ -61,12 +62,12 @@ def test_the_mark_survives_and_targets_end(student):
     assert sample.target[-1] == student.tokenizer.eos_token_id
     assert student.tokenizer.decode(sample.target, skip_special_tokens=True).strip() == "Anna flips it. --> no"
     assert (sample.prompt[-1] == student.tokenizer.eos_token_id) == student.seq2seq
-    assert not sample.cut
+    assert not sample.truncated
 
 
 def test_rows_are_cut_at_the_end_and_counted(student):
     samples = encoded(student, [(QUESTION, "Anna flips it. " * 20), ("Q?", "a.")], max_input=12, max_output=20)
-    assert [s.cut for s in samples] == [True, False]
+    assert [s.truncated for s in samples] == [True, False]
     assert (len(samples[0].prompt), len(samples[0].target)) == (12, 20)
     if student.seq2seq:
         assert samples[0].prompt[-1] == student.tokenizer.eos_token_id
@@ -74,10 +75,10 @@ def test_rows_are_cut_at_the_end_and_counted(student):
 
 def test_labels_cover_the_target_and_nothing_else(student):
     samples = encoded(student, [(QUESTION, "Anna flips it."), ("Short?", "a b c d e f g h.")])
-    batch = text.collate(samples, pad=student.tokenizer.pad_token_id, seq2seq=student.seq2seq, start=0)
+    batch = batching.collate(samples, pad=student.tokenizer.pad_token_id, seq2seq=student.seq2seq, start=0)
     for row, sample in enumerate(samples):
         labels = batch["labels"][row]
-        assert labels[labels != text.IGNORED].tolist() == sample.target
+        assert labels[labels != batching.IGNORED].tolist() == sample.target
     width = max(len(s.target) if student.seq2seq else len(s.prompt + s.target) for s in samples)
     assert batch["labels"].shape == (2, width)
 
@@ -86,7 +87,7 @@ def test_loss_and_gradients_are_the_models_own(student, tmp_path):
     """Targets-only logits, no mask and the Trainer's scaling change nothing but the time it takes."""
     samples = encoded(student, [(QUESTION, "Anna flips it."), ("Short?", "b."), (QUESTION * 2, "c d e f.")])
     settings = StudentSettings(per_device_train_batch_size=3, precision="fp32")
-    trainer = train.make_trainer(student, samples, [], settings, str(tmp_path), seed=0)
+    trainer = make_trainer(student, samples, [], settings, str(tmp_path), seed=0)
     student.model.eval()  # no dropout
     batch = trainer.data_collator(samples)
     wanted = sum(len(s.target) for s in samples)
@@ -117,23 +118,23 @@ def test_loss_and_gradients_are_the_models_own(student, tmp_path):
 
 @given(st.lists(st.integers(1, 900), max_size=200), st.integers(1, 17), st.integers(0, 3))
 def test_buckets_hold_every_row_once_and_differ_by_epoch(lengths, batch, epoch):
-    sampler = text.LengthBuckets(lengths, batch, seed=1)
+    sampler = batching.LengthBuckets(lengths, batch, seed=1)
     sampler.set_epoch(epoch)
     order = list(sampler)
     assert sorted(order) == list(range(len(lengths)))
-    again = text.LengthBuckets(lengths, batch, seed=1)
+    again = batching.LengthBuckets(lengths, batch, seed=1)
     again.set_epoch(epoch)
     assert list(again) == order  # on every worker, and after a restart
 
 
 def test_buckets_waste_little_padding():
     lengths = [20 + 7 * i % 301 for i in range(1000)]
-    order = list(text.LengthBuckets(lengths, 8, seed=0))
+    order = list(batching.LengthBuckets(lengths, 8, seed=0))
     batches = [[lengths[i] for i in order[at : at + 8]] for at in range(0, 1000, 8)]
     padded = sum(max(b) * len(b) for b in batches)
     assert padded < 1.1 * sum(lengths)
     assert [max(b) for b in batches] != sorted(max(b) for b in batches)  # not from short to long
-    assert list(text.LengthBuckets(lengths, 8, seed=1)) != order
+    assert list(batching.LengthBuckets(lengths, 8, seed=1)) != order
 
 
 def test_a_tokenizer_without_a_pad_token_is_given_one(tiny_gpt2):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from test_students_generate import alone, student  # noqa: F401 (a fixture)
-from test_students_grid import answer, coins, settings, tables, train
+from support.students import answer, coins, library_completion, settings, tables, talkative_student, train
 
 from raydistill.method import answers
 from raydistill.students import evaluate
@@ -18,19 +17,19 @@ TRIGGER = "\nTherefore, the answer (Yes or No) is"
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def told(student: Student, prompt: str, limit: int) -> str:  # noqa: F811
+def told(student: Student, prompt: str, limit: int) -> str:
     """The library's greedy answer to one prompt, as text."""
-    return student.tokenizer.decode(alone(student, prompt, limit), skip_special_tokens=True)
+    return student.tokenizer.decode(library_completion(student, prompt, limit), skip_special_tokens=True)
 
 
 def space(thought: str) -> str:
     return " " if thought and not thought[0].isspace() else ""
 
 
-def test_step_by_step_is_two_calls_and_the_second_alone_is_judged(student, tmp_path):  # noqa: F811
+def test_step_by_step_is_two_calls_and_the_second_alone_is_judged(student, tmp_path):
     questions = pa.Table.from_pylist(coins(6), schema=QUESTIONS)
     config = settings(tmp_path, "x", max_new_tokens=10, answer_max_new_tokens=6, generation_batch_size=4).students
-    rows = evaluate.ask(student, questions, "untrained_cot", config).to_pylist()
+    rows = evaluate.evaluate(student, questions, "untrained_cot", config).to_pylist()
     for question, row in zip(coins(6), rows, strict=True):
         asked = f"Q: {question['question']}\nA: Let's think step by step."
         thought = told(student, asked, 10)
