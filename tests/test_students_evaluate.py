@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 from support.students import answer, coins, library_completion, settings, tables, talkative_student, train
@@ -17,7 +19,12 @@ TRIGGER = "\nTherefore, the answer (Yes or No) is"
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def told(student: Student, prompt: str, limit: int) -> str:
+@pytest.fixture(scope="module", params=["gpt2", "t5"])
+def student(request: pytest.FixtureRequest, tiny_gpt2: Path, tiny_t5: Path) -> Student:
+    return talkative_student({"gpt2": tiny_gpt2, "t5": tiny_t5}[request.param])
+
+
+def library_text(student: Student, prompt: str, limit: int) -> str:
     """The library's greedy answer to one prompt, as text."""
     return student.tokenizer.decode(library_completion(student, prompt, limit), skip_special_tokens=True)
 
@@ -32,8 +39,8 @@ def test_step_by_step_is_two_calls_and_the_second_alone_is_judged(student, tmp_p
     rows = evaluate.evaluate(student, questions, "untrained_cot", config).to_pylist()
     for question, row in zip(coins(6), rows, strict=True):
         asked = f"Q: {question['question']}\nA: Let's think step by step."
-        thought = told(student, asked, 10)
-        given = told(student, f"{asked}{space(thought)}{thought}{TRIGGER}", 6)
+        thought = library_text(student, asked, 10)
+        given = library_text(student, f"{asked}{space(thought)}{thought}{TRIGGER}", 6)
         assert row["completion"] == f"{space(thought)}{thought}{TRIGGER}{given}"
         assert row["prediction"] == answers.extract(given, answer_type="yes_no", task="coin_flip")
         assert row["correct"] == (row["prediction"] == question["answer"])

@@ -238,10 +238,8 @@ def test_an_epoch_cannot_be_chosen_by_questions_that_are_not_there(tmp_path, tin
         config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], max_steps=1, **chosen)
         well, badly = train(config, questions.filter(few), training)[0]
         assert well["error"] == ""
-        assert (
-            f"students.checkpoint_selection {chosen['checkpoint_selection']} has no questions of last_letter_concatenation"
-            in badly["error"]
-        )
+        selection = f"students.checkpoint_selection {chosen['checkpoint_selection']}"
+        assert f"{selection} has no questions of last_letter_concatenation" in badly["error"]
         assert setting in badly["error"]
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from raydistill.config import StudentSettings
@@ -73,6 +74,19 @@ def test_rows_are_cut_at_the_end_and_counted(student):
         assert samples[0].prompt[-1] == student.tokenizer.eos_token_id
 
 
+def test_a_decoders_prompt_does_not_end_though_its_tokenizer_closes_every_text(tiny_gpt2):
+    """Else the model would read an end before its answer."""
+    student = models.open_student(str(tiny_gpt2))
+    tokenizer = student.tokenizer
+    end = tokenizer.eos_token
+    (plain,) = batching.encode_prompts(["Q? ###"], tokenizer, seq2seq=False, limit=64)
+    closing = TemplateProcessing(single=f"$A {end}", special_tokens=[(end, tokenizer.eos_token_id)])
+    tokenizer.backend_tokenizer.post_processor = closing
+    assert tokenizer("Q? ###")["input_ids"] == [*plain, tokenizer.eos_token_id]
+    assert batching.encode_prompts(["Q? ###"], tokenizer, seq2seq=False, limit=64) == [plain]
+    assert batching.encode_prompts(["Q? ###"], tokenizer, seq2seq=False, limit=2) == [plain[:2]]
+
+
 def test_labels_cover_the_target_and_nothing_else(student):
     samples = encoded(student, [(QUESTION, "Anna flips it."), ("Short?", "a b c d e f g h.")])
     batch = batching.collate(samples, pad=student.tokenizer.pad_token_id, seq2seq=student.seq2seq, start=0)
@@ -116,8 +130,32 @@ def test_loss_and_gradients_are_the_models_own(student, tmp_path):
     assert pad is not None
 
 
+@pytest.mark.parametrize(
+    ("schedule", "warmup_steps", "rates"),
+    [
+        ("constant", 0, [1.0, 1.0, 1.0, 1.0]),
+        ("constant", 2, [0.0, 0.5, 1.0, 1.0]),  # a number of steps
+        ("constant", 0.5, [0.0, 0.5, 1.0, 1.0]),  # a fraction of all
+        ("linear", 0, [1.0, 0.75, 0.5, 0.25]),
+    ],
+)
+def test_the_learning_rate_rises_in_the_warmup_and_then_follows_its_schedule(
+    tiny_gpt2, tmp_path, schedule, warmup_steps, rates
+):
+    student = models.open_student(str(tiny_gpt2))
+    settings = StudentSettings(lr_scheduler_type=schedule, warmup_steps=warmup_steps, learning_rate=0.01, max_steps=4)
+    trainer = make_trainer(student, encoded(student, [(QUESTION, "b.")]), [], settings, str(tmp_path), seed=0)
+    trainer.create_optimizer_and_scheduler(num_training_steps=4)
+    seen = []
+    for _ in range(4):
+        seen.append(trainer.lr_scheduler.get_last_lr()[0] / 0.01)
+        trainer.optimizer.step()
+        trainer.lr_scheduler.step()
+    assert seen == pytest.approx(rates)
+
+
 @given(st.lists(st.integers(1, 900), max_size=200), st.integers(1, 17), st.integers(0, 3))
-def test_buckets_hold_every_row_once_and_differ_by_epoch(lengths, batch, epoch):
+def test_buckets_hold_every_row_once_and_are_the_same_everywhere(lengths, batch, epoch):
     sampler = batching.LengthBuckets(lengths, batch, seed=1)
     sampler.set_epoch(epoch)
     order = list(sampler)
@@ -125,6 +163,16 @@ def test_buckets_hold_every_row_once_and_differ_by_epoch(lengths, batch, epoch):
     again = batching.LengthBuckets(lengths, batch, seed=1)
     again.set_epoch(epoch)
     assert list(again) == order  # on every worker, and after a restart
+
+
+def test_each_epoch_has_batches_of_its_own():
+    lengths = [20 + 7 * i % 301 for i in range(100)]
+    sampler = batching.LengthBuckets(lengths, 8, seed=0)
+    orders = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        orders.append(tuple(sampler))
+    assert len(set(orders)) == 3
 
 
 def test_buckets_waste_little_padding():
