@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydistill.config import Affects, Settings, StudentSettings
+from raydistill.config import Settings, StudentSettings
 from raydistill.method.methods import METHODS, UNTRAINED
 from raydistill.runtime.errors import SettingsError, UserError
 from raydistill.runtime.files import identity
@@ -26,7 +26,7 @@ from raydistill.runtime.store import Store, fingerprint
 from raydistill.students import schedule, trial_files
 from raydistill.students.models import check, locate
 from raydistill.students.records import StudentRow, student_table
-from raydistill.students.trial import GridPoint, Trial, make_trial
+from raydistill.students.trial import GridPoint, Trial, make_trial, weight_settings
 
 
 def train(questions: pa.Table, training: pa.Table, settings: Settings, store: Store, progress: Progress) -> pa.Table:
@@ -174,7 +174,7 @@ def _trial_at(trials: list[Trial], config: dict[str, Any]) -> Trial:
 
 def _row(trial: Trial, store: Store) -> StudentRow:
     """Return the row of a trial from the files that it wrote."""
-    settings = json.dumps(trial.settings.affecting(Affects.RESULT), sort_keys=True)
+    settings = json.dumps(weight_settings(trial.settings), sort_keys=True)
     row = replace(_row_of(trial), train_rows=trial.rows.num_rows, settings=settings)
     outcome = trial_files.read_outcome(trial, store)
     if outcome is None or outcome.stopped:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -102,13 +102,19 @@ def make_trial(point: GridPoint, questions: pa.Table, training: pa.Table, settin
     )
 
 
+def weight_settings(settings: StudentSettings) -> dict[str, Any]:
+    """Return the settings (JSON-able) that trained weights depend on; in process is as good as one worker."""
+    affecting = settings.affecting(Affects.RESULT)
+    affecting["num_workers"] = max(1, settings.num_workers)
+    return affecting
+
+
 def _key(point: GridPoint, settings: StudentSettings, texts: pa.Table, test: pa.Table, validation_ids: pa.Array) -> str:
     """Return the fingerprint of everything that the trained weights depend on."""
-    affecting = settings.affecting(Affects.RESULT)
+    affecting = weight_settings(settings)
     if settings.checkpoint_selection != "last":
         # Answers decide which epoch's weights are kept, and these settings decide the answers.
         affecting |= settings.affecting(Affects.PREDICTIONS)
-    affecting["num_workers"] = max(1, settings.num_workers)
     what = [identity(point.student), point.task, point.method, point.degree, point.seed, affecting]
     return fingerprint(what, [content_hash(texts), content_hash(test), validation_ids.to_pylist()])
 
