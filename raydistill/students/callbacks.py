@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import torch
@@ -78,14 +77,16 @@ class TrainingCallback(TrainerCallback):
             self.history = read_epochs(state["epochs"])
             self.seconds_before = state["seconds"]
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         """Count the steps of an epoch; forget epochs that are not in the checkpoint that training goes on from."""
         batches = len(self.trainer.get_train_dataloader())
         self.epoch_steps = math.ceil(batches / args.gradient_accumulation_steps)
         # A kill may come between writing the history and saving.
         self.history = self.history[: state.global_step // self.epoch_steps]
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Log now and then, and at the end of each epoch."""
         step = state.global_step
         interval = max(1, state.max_steps // REPORTS)
@@ -98,7 +99,7 @@ class TrainingCallback(TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         logs: dict[str, float] | None = None,
-        **_: Any,
+        **_: object,
     ) -> None:
         """Report the loss, and end early if the trial's folder says so.
 
@@ -119,7 +120,7 @@ class TrainingCallback(TrainerCallback):
             self.stopped = True
             control.should_training_stop = True
 
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Evaluate the epoch, keep its weights if they are the best, and save or report.
 
         Raises:
@@ -141,7 +142,7 @@ class TrainingCallback(TrainerCallback):
         if not control.should_save:
             self._report(state, None)
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Hand the Trainer's checkpoint over with a report."""
         self._report(state, self.work)
 

@@ -1,36 +1,26 @@
-"""When students pass questions on to the teacher: confidences, curves, and the threshold to use.
+"""When students pass questions on to the teacher: a curve for each student, and the threshold to use.
 
 The teacher's answers are those of the run's zero_shot and few_shot tables: no call is made.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from raydistill.config import CascadeSettings, Settings
-from raydistill.method import answers
 from raydistill.method.methods import METHODS
 from raydistill.runtime.errors import SettingsError
-from raydistill.runtime.progress import Progress, Stage
+from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
-from raydistill.students import cascade, grid, predict
-from raydistill.students.answering import Assignment, answer
+from raydistill.students import cascade, cascade_answers, grid
+from raydistill.students.answering import Assignment
+from raydistill.students.cascade_answers import ScoredAnswer
 from raydistill.students.records import StudentRow, student_rows
-from raydistill.tables import CASCADE, rows
-
-
-class ScoredAnswer(NamedTuple):
-    """A student's answer to one question."""
-
-    split: str
-    question_id: str
-    confidence: float
-    correct: bool
+from raydistill.tables import CASCADE
 
 
 class CascadeRow(NamedTuple):
@@ -110,15 +100,17 @@ def run(
         )
     cascade_rows: list[CascadeRow] = []
     with progress.stage("cascade") as stage:
-        by_probability = _by_probability(validation, predictions, settings, stage)
+        probability_answers = cascade_answers.by_probability(validation, predictions, settings, stage)
         for assignment in validation:
             student = assignment.student
-            cascade_rows += _curves(student, "probability", by_probability[student.trial], samples, settings.cascade)
+            cascade_rows += _curves(
+                student, "probability", probability_answers[student.trial], samples, settings.cascade
+            )
         if settings.cascade.votes:
-            by_votes = _by_votes(validation, questions, settings, stage)
+            vote_answers = cascade_answers.by_votes(validation, questions, settings, stage)
             for assignment in validation:
                 student = assignment.student
-                cascade_rows += _curves(student, "votes", by_votes[student.trial], samples, settings.cascade)
+                cascade_rows += _curves(student, "votes", vote_answers[student.trial], samples, settings.cascade)
         stage.finish(f"{len(validation)} students")
     return pa.Table.from_pylist([row._asdict() for row in cascade_rows], schema=CASCADE)
 
@@ -134,60 +126,6 @@ def _validation_assignments(
         if student.trial in validation and not student.error:
             assignments.append(Assignment(student, validation[student.trial]))
     return assignments
-
-
-def _by_probability(
-    validation: Sequence[Assignment], predictions: pa.Table, settings: Settings, stage: Stage
-) -> dict[str, list[ScoredAnswer]]:
-    """Return each trial's answers to validation and test questions, with their token probabilities."""
-    scored: dict[str, list[ScoredAnswer]] = defaultdict(list)
-    stage.update(0, total=sum(assignment.questions.num_rows for assignment in validation))
-    for part in answer(validation, settings):
-        for row in rows(part):
-            scored[row["trial"]].append(
-                ScoredAnswer("validation", row["question_id"], row["confidence"], row["correct"])
-            )
-        stage.update(stage.done + part.num_rows)
-    for row in rows(predictions):
-        scored[row["trial"]].append(ScoredAnswer(row["split"], row["question_id"], row["confidence"], row["correct"]))
-    return scored
-
-
-def _by_votes(
-    validation: Sequence[Assignment], questions: pa.Table, settings: Settings, stage: Stage
-) -> dict[str, list[ScoredAnswer]]:
-    """Return each trial's answers to validation and test questions by the vote of sampled answers."""
-    votes = settings.cascade.votes
-    tests = questions.filter(pc.is_in(questions["split"], pa.array(predict.TEST_SPLITS)))
-    assignments = []
-    for student, held_out in validation:
-        task_tests = tests.filter(pc.field("task") == student.task)
-        assignments.append(Assignment(student, pa.concat_tables([held_out, task_tests])))
-    stage.update(0, total=votes * sum(assignment.questions.num_rows for assignment in assignments))
-    sampled: dict[str, list[pa.Table]] = defaultdict(list)
-    for part in answer(assignments, settings, samples=range(votes)):
-        sampled[part["trial"][0].as_py()].append(part)
-        stage.update(stage.done + part.num_rows)
-    scored: dict[str, list[ScoredAnswer]] = defaultdict(list)  # nothing of a student that cannot be opened
-    for trial, parts in sampled.items():
-        scored[trial] = list(_voted(pa.concat_tables(parts), questions))
-    return scored
-
-
-def _voted(sampled: pa.Table, questions: pa.Table) -> Iterator[ScoredAnswer]:
-    """Yield the vote on each question of one student's sampled answers (PREDICTIONS)."""
-    questions_by_id = {row["question_id"]: row for row in rows(questions)}
-    predictions_by_id: dict[str, list[str | None]] = defaultdict(list)
-    for row in rows(sampled):
-        predictions_by_id[row["question_id"]].append(row["prediction"])
-    for question_id, predictions in predictions_by_id.items():
-        question = questions_by_id[question_id]
-        prediction, fraction = cascade.vote(predictions)
-        correct = answers.is_correct(
-            prediction, question["answer"], answer_type=question["answer_type"], task=question["task"]
-        )
-        split = "validation" if question["split"] == "train" else question["split"]
-        yield ScoredAnswer(split, question_id, fraction, correct)
 
 
 def _curves(

@@ -7,12 +7,16 @@ gives back.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from raydistill.runtime.store import Store
 from raydistill.students.trial_files import STOP_FILE
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
 
 
 class CooperativeASHA(AsyncHyperBandScheduler):
@@ -29,7 +33,7 @@ class CooperativeASHA(AsyncHyperBandScheduler):
         self.stopped: set[str] = set()
         """Tune's ids of the trials that were told to end."""
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> str:
         """Let ASHA decide; a trial that it would stop is told so once, and goes on until it ends itself."""
         if trial.trial_id not in self.stopped:
             decision = super().on_trial_result(tune_controller, trial, result)
@@ -38,7 +42,7 @@ class CooperativeASHA(AsyncHyperBandScheduler):
                 Store(self.run).write_text(f"students/{result['trial']}/{STOP_FILE}", "")
         return str(self.CONTINUE)
 
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+    def on_trial_complete(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> None:
         """Let ASHA compare the last result, unless the trial was stopped: that result is of no full epoch."""
         if trial.trial_id not in self.stopped:
             super().on_trial_complete(tune_controller, trial, result)

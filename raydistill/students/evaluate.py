@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
 from raydistill.config import StudentSettings
 from raydistill.method import answers, prompts
+from raydistill.method.answer_types import AnswerType
 from raydistill.method.methods import METHODS, Method
 from raydistill.students import templates
 from raydistill.students.generate import Completion, generate
 from raydistill.students.models import Student
 from raydistill.tables import PREDICTIONS
 
+TRIGGER_TOKENS = 32  # more than the words of the answer call need
+
 _NOT_ANSWERED = ("trial", "task", "split")
 ANSWERS = pa.schema([column for column in PREDICTIONS if column.name not in _NOT_ANSWERED])
 """What a student answers to a question: PREDICTIONS without the columns that say which student and which split."""
 
-TRIGGER_TOKENS = 32  # more than the words of the answer call need
+
+class _Question(NamedTuple):
+    """A row of QUESTIONS."""
+
+    task: str
+    split: str
+    question_id: str
+    question: str
+    answer: str
+    answer_type: AnswerType
+    choices: list[str]
+    source_row: int
+
+
+class _Answer(NamedTuple):
+    """A row of ANSWERS."""
+
+    question_id: str
+    completion: str
+    prediction: str | None
+    correct: bool
+    published_prediction: str | None
+    published_correct: bool
+    has_answer_marker: bool
+    stopped_at_eos: bool
+    tokens: int
+    confidence: float
 
 
 class _Response(NamedTuple):
@@ -55,83 +84,90 @@ def evaluate(
         temperature: of sampling; 0: greedy.
         seed: of sampling.
     """
-    rows = questions.to_pylist()
+    typed_questions = [_Question(**row) for row in questions.to_pylist()]
     generate_batch = partial(
         generate, student, batch_size=settings.generation_batch_size, temperature=temperature, seed=seed
     )
     record = METHODS[method]
     if not record.is_trained and record.answer_call == "always":
-        responses = _answer_step_by_step(generate_batch, rows, settings)
+        responses = _answer_step_by_step(generate_batch, typed_questions, settings)
     else:
-        responses = _answer_directly(generate_batch, rows, record, settings, seq2seq=student.seq2seq)
+        responses = _answer_directly(generate_batch, typed_questions, record, settings, seq2seq=student.seq2seq)
     marker = templates.answer_marker(method)
-    answered = [_answer(row, response, marker) for row, response in zip(rows, responses, strict=True)]
+    answered = []
+    for question, response in zip(typed_questions, responses, strict=True):
+        answered.append(_answer(question, response, marker)._asdict())
     return pa.Table.from_pylist(answered, schema=ANSWERS)
 
 
-def _answer(question: dict[str, Any], response: _Response, marker: str) -> dict[str, Any]:
+def _answer(question: _Question, response: _Response, marker: str) -> _Answer:
     """Return a row of ANSWERS: the answer is read by both extraction rules and compared with the gold answer."""
+    prediction, correct = _read_answer(question, response, marker, "robust")
+    published_prediction, published_correct = _read_answer(question, response, marker, "published")
     completion = response.completion
-    row: dict[str, Any] = {
-        "question_id": question["question_id"],
-        "completion": completion.text,
-        "has_answer_marker": marker in response.answer_text,
-        "stopped_at_eos": completion.stopped_at_eos,
-        "tokens": completion.tokens,
-        "confidence": completion.confidence,
-    }
-    row["prediction"], row["correct"] = _read_answer(question, response, marker, "robust")
-    row["published_prediction"], row["published_correct"] = _read_answer(question, response, marker, "published")
-    return row
+    return _Answer(
+        question_id=question.question_id,
+        completion=completion.text,
+        prediction=prediction,
+        correct=correct,
+        published_prediction=published_prediction,
+        published_correct=published_correct,
+        has_answer_marker=marker in response.answer_text,
+        stopped_at_eos=completion.stopped_at_eos,
+        tokens=completion.tokens,
+        confidence=completion.confidence,
+    )
 
 
 def _read_answer(
-    question: dict[str, Any], response: _Response, marker: str, rules: answers.ExtractionRules
+    question: _Question, response: _Response, marker: str, rules: answers.ExtractionRules
 ) -> tuple[str | None, bool]:
     """Return the answer that `rules` read, and whether it is right by the same rules."""
-    answer_type = question["answer_type"]
-    task = question["task"]
     prediction, _ = answers.student_answer(
         response.answer_text,
-        answer_type=answer_type,
-        choices=question["choices"],
+        answer_type=question.answer_type,
+        choices=question.choices,
         rules=rules,
-        task=task,
+        task=question.task,
         mark=marker,
     )
-    is_correct = answers.is_correct(prediction, question["answer"], answer_type=answer_type, rules=rules, task=task)
+    is_correct = answers.is_correct(
+        prediction, question.answer, answer_type=question.answer_type, rules=rules, task=question.task
+    )
     return prediction, is_correct
 
 
 def _answer_directly(
-    generate_batch: _Generate, rows: list[dict[str, Any]], method: Method, settings: StudentSettings, *, seq2seq: bool
+    generate_batch: _Generate, questions: list[_Question], method: Method, settings: StudentSettings, *, seq2seq: bool
 ) -> list[_Response]:
     """Return what the student writes after the prompt that it was trained on (or its zero-shot baseline)."""
-    first_prompts = [templates.prompt(row["question"], seq2seq=seq2seq, trained=method.is_trained) for row in rows]
+    first_prompts = [
+        templates.prompt(question.question, seq2seq=seq2seq, trained=method.is_trained) for question in questions
+    ]
     limit = settings.max_new_tokens if method.target == "rationale" else _answer_limit(settings)
     completions = generate_batch(first_prompts, max_new_tokens=limit, max_input_tokens=settings.max_input_tokens)
     return [_Response(completion, completion.text) for completion in completions]
 
 
 def _answer_step_by_step(
-    generate_batch: _Generate, rows: list[dict[str, Any]], settings: StudentSettings
+    generate_batch: _Generate, questions: list[_Question], settings: StudentSettings
 ) -> list[_Response]:
     """Return what the student writes by zero-shot-CoT (Kojima et al. 2022): a rationale, then an answer call.
 
     The answer is read from the answer call alone. It uses the task's own words ("the answer (Yes or No) is"): after the
     words that serve all tasks SmolLM2-135M named no option in 38 of 60 coin flips, after these in 24.
     """
-    rationale_prompts = [prompts.zero_shot(row["question"].strip()) for row in rows]
+    rationale_prompts = [prompts.zero_shot(question.question.strip()) for question in questions]
     limit = settings.max_input_tokens
     rationales = generate_batch(rationale_prompts, max_new_tokens=settings.max_new_tokens, max_input_tokens=limit)
     answer_prompts = []
-    for row, rationale in zip(rows, rationales, strict=True):
+    for question, rationale in zip(questions, rationales, strict=True):
         answer_prompt = prompts.answer_call(
-            row["question"].strip(),
+            question.question.strip(),
             rationale.text,
-            task=row["task"],
+            task=question.task,
             trigger="per_dataset",
-            choices=row["choices"] or (),
+            choices=question.choices or (),
         )
         answer_prompts.append(answer_prompt)
     limit += settings.max_new_tokens + TRIGGER_TOKENS

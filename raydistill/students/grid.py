@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -168,7 +167,7 @@ def _train_on_ray(trials: list[Trial], settings: Settings, store: Store, stage: 
             store.forget(f"{trial.folder}/ray")
 
 
-def _trial_at(trials: list[Trial], config: dict[str, Any]) -> Trial:
+def _trial_at(trials: list[Trial], config: schedule.TunePoint) -> Trial:
     return trials[config["index"]]
 
 

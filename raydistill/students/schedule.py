@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from raydistill.config import Settings
 from raydistill.runtime import ray_internals
@@ -21,7 +21,13 @@ from raydistill.students.trial import Trial
 from raydistill.students.trial_files import PLACEMENT_GROUP_FILE
 from raydistill.students.trial_resources import TrialResources, is_own_machine, trial_resources
 
-TrialMaker: TypeAlias = Callable[[dict[str, Any]], Trial]
+if TYPE_CHECKING:
+    from ray.tune import Result
+
+TunePoint: TypeAlias = dict[str, Any]
+"""A point of Tune's search space."""
+
+TrialMaker: TypeAlias = Callable[[TunePoint], Trial]
 """Makes the trial of a point of Tune's search space; pickled, and called again where the trial runs."""
 
 
@@ -89,7 +95,7 @@ def run_with_tune(
 
     from raydistill.students.tune_callback import ProgressCallback
 
-    def on_lost(config: dict[str, Any]) -> None:
+    def on_lost(config: TunePoint) -> None:
         _free_workers(make_trial(config), store)
 
     needs = trial_resources(settings)
@@ -120,7 +126,7 @@ def run_with_tune(
         store.forget("students/.tune")
 
 
-def _record_failure(result: Any, make_trial: TrialMaker, store: Store) -> None:
+def _record_failure(result: Result, make_trial: TrialMaker, store: Store) -> None:
     """Note why a trial failed if Ray ended it: its training's own failure is noted by `_run_trial`."""
     if result.error is None or result.config is None:
         return
@@ -132,7 +138,7 @@ def _record_failure(result: Any, make_trial: TrialMaker, store: Store) -> None:
     trial_files.write_error(trial, message, store, str(result.error))
 
 
-def _run_trial(config: dict[str, Any], make_trial: TrialMaker, needs: TrialResources, nodes_may_come: bool) -> None:
+def _run_trial(config: TunePoint, make_trial: TrialMaker, needs: TrialResources, nodes_may_come: bool) -> None:
     """Run one Tune trial: a TorchTrainer of `students.num_workers` workers; a failure becomes its `error.txt`.
 
     Args:

@@ -152,7 +152,7 @@ def _tune(base: Trial, pending: list[SearchPoint], settings: Settings, store: St
         store.forget(f"{vary(base, point).folder}/ray")
 
 
-def _pending_trial(base: Trial, pending: list[SearchPoint], config: dict[str, Any]) -> Trial:
+def _pending_trial(base: Trial, pending: list[SearchPoint], config: schedule.TunePoint) -> Trial:
     return vary(base, pending[config["index"]])
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments
@@ -53,7 +52,7 @@ def make_trainer(
     lengths = [sample.length for sample in samples]
 
     class BucketTrainer(Trainer):
-        def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler[int]:
+        def _get_train_sampler(self, train_dataset: object = None) -> torch.utils.data.Sampler[int]:
             return batching.LengthBuckets(lengths, rows_per_step, seed)
 
     trainer = BucketTrainer(
