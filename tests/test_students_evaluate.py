@@ -26,14 +26,14 @@ def student(request: pytest.FixtureRequest, tiny_gpt2: Path, tiny_t5: Path) -> S
 
 def library_text(student: Student, prompt: str, limit: int) -> str:
     """The library's greedy answer to one prompt, as text."""
-    return student.tokenizer.decode(library_completion(student, prompt, limit), skip_special_tokens=True)
+    return str(student.tokenizer.decode(library_completion(student, prompt, limit), skip_special_tokens=True))
 
 
 def space(thought: str) -> str:
     return " " if thought and not thought[0].isspace() else ""
 
 
-def test_step_by_step_is_two_calls_and_the_second_alone_is_judged(student, tmp_path):
+def test_step_by_step_is_two_calls_and_the_second_alone_is_judged(student: Student, tmp_path: Path) -> None:
     questions = pa.Table.from_pylist(coins(6), schema=QUESTIONS)
     config = settings(tmp_path, "x", max_new_tokens=10, answer_max_new_tokens=6, generation_batch_size=4).students
     rows = evaluate.evaluate(student, questions, "untrained_cot", config).to_pylist()
@@ -48,7 +48,7 @@ def test_step_by_step_is_two_calls_and_the_second_alone_is_judged(student, tmp_p
         assert 0 <= row["confidence"] <= 1
 
 
-def test_both_ways_of_asking_an_untrained_student_are_rows_of_their_own(tmp_path, tiny_t5):
+def test_both_ways_of_asking_an_untrained_student_are_rows_of_their_own(tmp_path: Path, tiny_t5: Path) -> None:
     questions, training = tables()
     config = settings(
         tmp_path, tiny_t5, methods=["vanilla"], num_train_epochs=1, evaluate_untrained=True, evaluate_untrained_cot=True
@@ -57,10 +57,10 @@ def test_both_ways_of_asking_an_untrained_student_are_rows_of_their_own(tmp_path
     assert [r["method"] for r in rows] == ["untrained", "untrained_cot", "vanilla"]
     assert len({r["trial"] for r in rows}) == 3
     predictions, _ = answer(config, questions, rows)
-    given = {r["trial"]: [] for r in rows}
+    completions: dict[str, list[str]] = {r["trial"]: [] for r in rows}
     for row in predictions.to_pylist():
-        given[row["trial"]].append(row["completion"])
-    at_once, step_by_step, _ = given.values()
+        completions[row["trial"]].append(row["completion"])
+    at_once, step_by_step, _ = completions.values()
     assert len(at_once) == len(step_by_step) == 8
     assert all(TRIGGER in text for text in step_by_step)
     assert not any(TRIGGER in text for text in at_once)

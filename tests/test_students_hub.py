@@ -43,7 +43,7 @@ def push(run: Path, rows: list[dict], url: str, token: str = TOKEN, target: str 
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
-def test_students_are_uploaded_once_and_failures_are_said(tmp_path, tiny_gpt2, tiny_t5):
+def test_students_are_uploaded_once_and_failures_are_said(tmp_path: Path, tiny_gpt2: Path, tiny_t5: Path) -> None:
     questions, training = tables(methods=("vanilla",))
     config = settings(tmp_path, tiny_gpt2, tiny_t5, methods=["vanilla"], evaluate_untrained=True, max_steps=1)
     rows, _ = train(config, questions, training)
@@ -85,7 +85,7 @@ def test_students_are_uploaded_once_and_failures_are_said(tmp_path, tiny_gpt2, t
     assert all(Path(r["checkpoint"], "model.safetensors").exists() for r in trained.values())
 
 
-def test_repository_names_are_valid_and_differ():
+def test_repository_names_are_valid_and_differ() -> None:
     from huggingface_hub.utils import validate_repo_id
 
     students = ["google/flan-t5-small", "/home/a/t5", "/home/b/t5", "x" * 200, "smollm2-135m", "a--b..c é"]

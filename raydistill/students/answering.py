@@ -12,7 +12,7 @@ import torch
 
 from raydistill.config import Settings, StudentSettings
 from raydistill.students import evaluate
-from raydistill.students.models import Student, StudentError, open_student, use_bf16
+from raydistill.students.models import Student, StudentError, compute_dtype, open_student, use_bf16
 from raydistill.students.records import StudentRow
 from raydistill.students.schedule import runs_in_process
 from raydistill.students.trial_resources import trial_resources
@@ -140,7 +140,7 @@ class _Answerer:
         """
         if self.student is None or self.checkpoint != checkpoint:
             self.student = None  # frees the last one first
-            dtype = torch.bfloat16 if use_bf16(self.settings.precision, self.gpu) else torch.float32
+            dtype = compute_dtype(use_bf16(self.settings.precision, self.gpu))
             student = open_student(checkpoint, dtype=dtype)
             if self.gpu:
                 student.model.to("cuda")

@@ -15,7 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from raydistill.runtime.store import Store
 from raydistill.students import checkpoints, evaluate, sharding
-from raydistill.students.models import Student, StudentError
+from raydistill.students.models import Student, StudentError, compute_dtype
 from raydistill.students.records import Epoch
 from raydistill.students.reports import Report, Reporter
 from raydistill.students.trial import Trial
@@ -128,7 +128,7 @@ class TrainingCallback(TrainerCallback):
         """
         if self.stopped:
             return
-        dtype = torch.bfloat16 if args.bf16 else torch.float32
+        dtype = compute_dtype(args.bf16)
         epoch, evaluated = self._evaluate(dtype)
         self.losses = []
         if evaluated is not None and self._is_best(epoch):

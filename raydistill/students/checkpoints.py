@@ -9,14 +9,13 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from raydistill.config import StudentSettings
 from raydistill.students import sharding
-from raydistill.students.models import Student
+from raydistill.students.models import Student, compute_dtype
 from raydistill.students.reports import Report
 
 
 def saved_dtype(settings: StudentSettings, bf16: bool) -> torch.dtype:
     """Return the numbers that a student's weights are saved in; `bf16`: it was trained in bfloat16."""
-    in_bf16 = bf16 and settings.save_precision == "as_trained"
-    return torch.bfloat16 if in_bf16 else torch.float32
+    return compute_dtype(bf16 and settings.save_precision == "as_trained")
 
 
 def save(student: Student, folder: Path, dtype: torch.dtype) -> None:

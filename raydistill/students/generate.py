@@ -122,8 +122,12 @@ def _generate_batch(
     writing = [True] * len(prompts)
     logits = state.first()
     for step in itertools.count():
-        draws = sampling.draws[index.cpu(), step] if sampling else None
-        token, probability = _choose(logits.float(), sampling.temperature if sampling else 0.0, draws)
+        logits = logits.float()
+        if sampling is None:
+            token = logits.max(dim=-1).indices
+        else:
+            token = _draw(logits, sampling.temperature, sampling.draws[index.cpu(), step])
+        probability = _probability(logits, token)
         is_end = torch.isin(token, end_tokens)
         rows = zip(index.tolist(), token.tolist(), probability.tolist(), is_end.tolist(), strict=True)
         for position, (output, row_token, row_probability, row_is_end) in enumerate(rows):
@@ -141,24 +145,23 @@ def _generate_batch(
     return [_completion(student, output) for output in outputs]
 
 
-def _choose(logits: torch.Tensor, temperature: float, draws: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the next token of each row and its probability (at temperature 1).
+def _draw(logits: torch.Tensor, temperature: float, draws: torch.Tensor) -> torch.Tensor:
+    """Return a token for each row: the one in whose part of the cumulated probabilities the row's number lies.
 
     Args:
         logits: rows × vocabulary, float32.
         temperature: of sampling.
-        draws: a uniform number for each row; None: the likeliest token.
+        draws: a uniform number for each row.
     """
-    if draws is None:
-        chosen, token = logits.max(dim=-1)
-    else:
-        # The token in whose part of the cumulated probabilities the drawn number lies.
-        cumulated = (logits / temperature).softmax(dim=-1).cumsum(dim=-1)
-        drawn = draws.to(logits.device)[:, None] * cumulated[:, -1:]
-        token = (cumulated < drawn).sum(dim=-1)
-        chosen = logits.gather(1, token[:, None]).squeeze(1)
-    probability = (chosen - logits.logsumexp(dim=-1)).exp()
-    return token, probability
+    cumulated = (logits / temperature).softmax(dim=-1).cumsum(dim=-1)
+    reached = draws.to(logits.device)[:, None] * cumulated[:, -1:]
+    return (cumulated < reached).sum(dim=-1)
+
+
+def _probability(logits: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
+    """Return the probability (at temperature 1) of each row's token."""
+    chosen = logits.gather(1, token[:, None]).squeeze(1)
+    return (chosen - logits.logsumexp(dim=-1)).exp()
 
 
 def _completion(student: Student, output: _Output) -> Completion:

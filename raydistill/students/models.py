@@ -151,6 +151,11 @@ def accepts(model: Any, argument: str) -> bool:
     return argument in inspect.signature(type(model).forward).parameters
 
 
+def compute_dtype(bf16: bool) -> torch.dtype:
+    """Return the numbers that a student computes in."""
+    return torch.bfloat16 if bf16 else torch.float32
+
+
 def use_bf16(precision: str, gpu: bool) -> bool:
     """Return True to compute in bfloat16; with "auto" if the hardware multiplies it faster than float32."""
     if precision != "auto":

@@ -27,7 +27,7 @@ def coins(n: int = 24, task: str = "coin_flip") -> list[Row]:
     for i in range(n):
         flips = [(NAMES[(i + k) % 6], (i >> k) % 2 == 1) for k in range(2)]
         story = " ".join(f"{name} {'flips' if flip else 'does not flip'} the coin." for name, flip in flips)
-        row = {
+        row: Row = {
             "task": task,
             "split": "train" if i < 2 * n // 3 else "test",
             "question_id": f"{task}-{i:02}",
