@@ -122,9 +122,7 @@ def timed(
     rows: list[batching.Sample],
     warm: bool = False,
 ) -> float:
-    """Seconds of one epoch from the student's own weights, which stay as they are; a first step warms up what is not
-    warm.
-    """
+    """Return the seconds of one epoch from the student's own weights; a first step warms up what is not warm."""
     if not warm:
         trainer = make(student._replace(model=copy.deepcopy(student.model)), rows)
         trainer.args.max_steps = 1
@@ -167,7 +165,7 @@ def ours(student: models.Student, rows: list[batching.Sample]) -> Trainer:
 
 
 def stock(student: models.Student, rows: list[batching.Sample], *, bf16: bool, longest: bool) -> Trainer:
-    """What a user writes: examples with labels, a padding collator, `Trainer`."""
+    """Return what a user writes: examples with labels, a padding collator, `Trainer`."""
     pad = student.tokenizer.pad_token_id
     examples = [example(s, student.seq2seq) for s in rows]
     width = {key: max(len(e[key]) for e in examples) for key in ("input_ids", "labels")} if longest else None

@@ -1,8 +1,8 @@
 """Student and teacher together: how many questions must go to the teacher for how much accuracy.
 
-python jobs/cascade.py my.yaml                            # after jobs/full_pipeline.py with students.validation_fraction
-python jobs/cascade.py my.yaml --cascade.accuracy 0.95    # as few teacher calls as reach 95 %
-python jobs/cascade.py my.yaml --cascade.votes 8          # also by the agreement of 8 sampled answers
+python jobs/cascade.py my.yaml                           # after jobs/full_pipeline.py with students.validation_fraction
+python jobs/cascade.py my.yaml --cascade.accuracy 0.95   # as few teacher calls as reach 95 %
+python jobs/cascade.py my.yaml --cascade.votes 8         # also by the agreement of 8 sampled answers
 
 The threshold is chosen on questions kept out of training; the figures are of test questions. Writes table `cascade`,
 and the report anew with its curves.
@@ -17,6 +17,7 @@ from raydistill import cli
 
 
 def main(argv: list[str]) -> None:
+    """Make the curves of a finished run, and write the report anew."""
     settings, _ = cli.parse(argv, "Let students pass what they are unsure of on to the teacher.")
     import pyarrow as pa
 

@@ -2,7 +2,7 @@
 
 python jobs/tune_students.py my.yaml                                 # after jobs/full_pipeline.py on the same settings
 python jobs/tune_students.py my.yaml --search.algorithm random --search.num_samples 20
-python jobs/tune_students.py my.yaml --search.learning_rates '[1e-4, 3e-4]' --search.per_device_train_batch_sizes '[4, 8]'
+python jobs/tune_students.py my.yaml --search.learning_rates '[1e-4, 3e-4]' --search.per_device_train_batch_sizes '[8]'
 
 Trials are judged on a validation part of the train questions, never on test questions. A search that was killed goes on
 where it was. It ends with the best settings as YAML.
@@ -17,6 +17,7 @@ from raydistill import cli
 
 
 def main(argv: list[str]) -> None:
+    """Search on the training texts of a finished run, and print the best settings as YAML."""
     settings, _ = cli.parse(argv, "Search hyper-parameters for the students of a finished run.")
     from rich.console import Console
     from rich.table import Table
