@@ -24,8 +24,9 @@ from student_data import GENERATED, load
 from student_training import scratch, trial
 
 from raydistill.config import StudentSettings
-from raydistill.students import models, text, train
+from raydistill.students import models, templates, train
 from raydistill.students.generate import generate
+from raydistill.students.trainer import make_trainer
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
     student.model.config.use_cache = True
     tests = questions.filter(pc.field("split") == "test")
     mixed = tests.take(pc.sort_indices(tests, sort_keys=[("source_row", "ascending")])).slice(0, args.questions)
-    prompts = [text.prompt(q, seq2seq=student.seq2seq) for q in mixed["question"].to_pylist()]
+    prompts = [templates.prompt(q, seq2seq=student.seq2seq) for q in mixed["question"].to_pylist()]
     limit = args.max_new_tokens
     contestants: dict[str, Callable[[], list[int]]] = {
         "raydistill": lambda: [
@@ -83,8 +84,8 @@ def teach(student: models.Student, texts: dict) -> None:
     samples = []
     for task, rows in texts.items():
         empty = rows.slice(0, 0)
-        samples += train.encode(rows, student, trial("", task, rows, empty, empty, "benchmark"))
-    train.make_trainer(student, samples, [], settings, scratch(), seed=0, gpu=torch.cuda.is_available()).train()
+        samples += train.encode_rows(rows, student, trial("", task, rows, empty, empty, "benchmark"))
+    make_trainer(student, samples, [], settings, scratch(), seed=0, gpu=torch.cuda.is_available()).train()
 
 
 @torch.inference_mode()

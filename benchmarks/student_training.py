@@ -37,8 +37,9 @@ from student_data import GENERATED, load
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from raydistill.config import StudentSettings
-from raydistill.runtime import cluster
-from raydistill.students import models, text, train
+from raydistill.runtime import cluster, ray_internals
+from raydistill.students import batching, models, train
+from raydistill.students.trainer import make_trainer
 from raydistill.students.trial import Trial
 
 
@@ -60,7 +61,7 @@ def main() -> None:
     body, head = sizes(student)
     work = 6 * (body * real + head * targets)
     print(f"{len(args.tasks) * args.rows} rows, {real:,} tokens ({targets:,} targets); peak {peak / 1e9:.0f} GFLOP/s")
-    contestants: dict[str, Callable[[models.Student, list[text.Sample]], Trainer]] = {
+    contestants: dict[str, Callable[[models.Student, list[batching.Sample]], Trainer]] = {
         "raydistill": ours,
         "stock": partial(stock, bf16=False, longest=False),
         "stock bf16": partial(stock, bf16=True, longest=False),
@@ -116,14 +117,12 @@ def show(name: str, seconds: float, tokens: int, rows: int, ideal: float) -> Non
 
 
 def timed(
-    make: Callable[[models.Student, list[text.Sample]], Trainer],
+    make: Callable[[models.Student, list[batching.Sample]], Trainer],
     student: models.Student,
-    rows: list[text.Sample],
+    rows: list[batching.Sample],
     warm: bool = False,
 ) -> float:
-    """Seconds of one epoch from the student's own weights, which stay as they are; a first step warms up what is not
-    warm.
-    """
+    """Return the seconds of one epoch from the student's own weights; a first step warms up what is not warm."""
     if not warm:
         trainer = make(student._replace(model=copy.deepcopy(student.model)), rows)
         trainer.args.max_steps = 1
@@ -138,9 +137,9 @@ def timed(
 SETTINGS = StudentSettings(num_train_epochs=1, learning_rate=1e-5)
 
 
-def encode(rows: pa.Table, task: str, student: models.Student) -> list[text.Sample]:
+def encode(rows: pa.Table, task: str, student: models.Student) -> list[batching.Sample]:
     empty = rows.slice(0, 0)
-    return train.encode(rows, student, trial("", task, rows, empty, empty, "benchmark"))
+    return train.encode_rows(rows, student, trial("", task, rows, empty, empty, "benchmark"))
 
 
 def trial(student: str, task: str, rows: pa.Table, empty: pa.Table, questions: pa.Table, run: str) -> Trial:
@@ -161,12 +160,12 @@ def trial(student: str, task: str, rows: pa.Table, empty: pa.Table, questions: p
     )
 
 
-def ours(student: models.Student, rows: list[text.Sample]) -> Trainer:
-    return train.make_trainer(student, rows, [], SETTINGS, scratch(), seed=0, gpu=torch.cuda.is_available())
+def ours(student: models.Student, rows: list[batching.Sample]) -> Trainer:
+    return make_trainer(student, rows, [], SETTINGS, scratch(), seed=0, gpu=torch.cuda.is_available())
 
 
-def stock(student: models.Student, rows: list[text.Sample], *, bf16: bool, longest: bool) -> Trainer:
-    """What a user writes: examples with labels, a padding collator, `Trainer`."""
+def stock(student: models.Student, rows: list[batching.Sample], *, bf16: bool, longest: bool) -> Trainer:
+    """Return what a user writes: examples with labels, a padding collator, `Trainer`."""
     pad = student.tokenizer.pad_token_id
     examples = [example(s, student.seq2seq) for s in rows]
     width = {key: max(len(e[key]) for e in examples) for key in ("input_ids", "labels")} if longest else None
@@ -193,7 +192,7 @@ def stock(student: models.Student, rows: list[text.Sample], *, bf16: bool, longe
     return trainer
 
 
-def example(sample: text.Sample, seq2seq: bool) -> dict[str, list[int]]:
+def example(sample: batching.Sample, seq2seq: bool) -> dict[str, list[int]]:
     if seq2seq:
         return {"input_ids": sample.prompt, "labels": sample.target}
     return {"input_ids": sample.prompt + sample.target, "labels": [-100] * len(sample.prompt) + sample.target}
@@ -219,7 +218,7 @@ def as_a_trial(student: str, task: str, rows: pa.Table, questions: pa.Table, whe
     if where == "ray":
         in_ray(config, run)
     else:
-        kept = cluster.allocator() if where == "allocator" else {}
+        kept = ray_internals.allocator() if where == "allocator" else {}
         os.environ.update(kept)
         job = in_a_thread if kept else train.fit
         alone = multiprocessing.get_context("spawn").Process(target=job, args=(config | {"in_process": True},))
@@ -252,7 +251,7 @@ def in_ray(config: dict[str, Any], run: str) -> None:
         run_config=ray.train.RunConfig(
             name="benchmark",
             storage_path=run,
-            worker_runtime_env={"env_vars": {} if config["gpu"] else cluster.allocator()},
+            worker_runtime_env={"env_vars": {} if config["gpu"] else ray_internals.allocator()},
         ),
     ).fit()
     ray.shutdown()

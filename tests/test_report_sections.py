@@ -23,6 +23,7 @@ from raydistill.report import epochs, page, results, terminal
 from raydistill.report.run import read
 from raydistill.runtime.store import Store
 from raydistill.students import card, cascade
+from raydistill.students.records import StudentRow
 
 
 def words(html: str) -> str:
@@ -327,7 +328,7 @@ def test_a_model_card_has_no_partial_sum(tmp_path: Path, prices: tuple[float | N
     store.write_text(f"{folder}/config.json", "{}")
     mine = made["predictions"].filter(pa.compute.field("trial") == student["trial"])
     teacher = TeacherSettings(kind="api", model="some-model")
-    card.write(student, made["questions"], mine, teacher, store)
+    card.write(StudentRow(**student), made["questions"], mine, teacher, store)
     text = store.read_text(f"{folder}/README.md")
     assert text is not None
     assert re.search(rf"some-model at \S+, 440 calls on the whole task, {re.escape(told)}[.;]", text)
@@ -339,7 +340,7 @@ def test_a_model_card_has_no_partial_sum(tmp_path: Path, prices: tuple[float | N
     student["settings"] = json.dumps({"checkpoint_selection": "best_on_test"})
     store.write_text(f"students/{student['trial']}/model/config.json", "{}")
     mine = made["predictions"].filter(pa.compute.field("trial") == student["trial"])
-    card.write(student, made["questions"], mine, teacher, store)
+    card.write(StudentRow(**student), made["questions"], mine, teacher, store)
     text = store.read_text(f"students/{student['trial']}/model/README.md") or ""
     assert re.search(r"\| test \| 9 (\| \d+\.\d % ){2}\| – \| \d", text)  # answers alone have no mark to have
     assert "chosen on these questions of the split test, which is optimistic" in text

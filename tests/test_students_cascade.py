@@ -8,7 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from test_students_grid import answer, settings, tables, train
+from support.students import answer, settings, tables, train
 
 from raydistill.cli.cascade import main as job
 from raydistill.config import CascadeSettings
@@ -25,7 +25,7 @@ ROWS = st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.7, 0.9, 1.0]), st.bo
 
 
 @given(ROWS)
-def test_each_point_is_what_its_threshold_does(rows):
+def test_each_point_is_what_its_threshold_does(rows: list[tuple[float, bool, bool]]) -> None:
     confidence, student, teacher = zip(*rows, strict=True)
     points = curve(confidence, student, teacher)
     assert points[0].teacher_fraction == 0
@@ -39,7 +39,7 @@ def test_each_point_is_what_its_threshold_does(rows):
 
 
 @given(ROWS, st.floats(0, 1))
-def test_targets_are_met_as_cheaply_as_can_be(rows, target):
+def test_targets_are_met_as_cheaply_as_can_be(rows: list[tuple[float, bool, bool]], target: float) -> None:
     points = curve(*zip(*rows, strict=True))
     by = {p.threshold: p for p in points}
     within = by[choose(points, teacher_fraction=target)]
@@ -54,7 +54,7 @@ def test_targets_are_met_as_cheaply_as_can_be(rows, target):
         assert reached.accuracy == best
 
 
-def test_a_sure_student_is_left_alone():
+def test_a_sure_student_is_left_alone() -> None:
     points = curve([0.9, 0.4, 0.8, 0.3], [True, False, True, False], [True, True, False, True])
     assert points == [
         Point(0.3, 0.0, 0.5),
@@ -71,20 +71,22 @@ def test_a_sure_student_is_left_alone():
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "words"),
     [({"accuracy": 0.995}, "as reach 99.5 %"), ({"accuracy": 0.29}, "as reach 29 %"), ({}, "at most 20 % of the")],
 )
-def test_a_goal_is_told_as_it_is(target, told):
-    assert told in goal(CascadeSettings(**target))
+def test_a_goal_is_told_as_it_is(target: dict[str, float], words: str) -> None:
+    assert words in goal(CascadeSettings(**target))
 
 
-def test_votes():
+def test_votes() -> None:
     assert vote(["a", "b", "b", None]) == ("b", 0.5)
     assert vote(["a", "b"]) == ("a", 0.5)
     assert vote([None, None]) == (None, 0.0)
 
 
-def test_job_writes_the_curves_of_a_student_and_a_teacher_and_the_report_anew(tmp_path, tiny_t5, capsys):
+def test_job_writes_the_curves_of_a_student_and_a_teacher_and_the_report_anew(
+    tmp_path: Path, tiny_t5: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     questions, training = tables(methods=("vanilla",))
     config = settings(
         tmp_path, tiny_t5, methods=["vanilla"], num_train_epochs=6, learning_rate=1e-2, validation_fraction=0.25

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from support.students import library_completion, talkative_student
 
 from raydistill.students import models
 from raydistill.students.generate import generate
@@ -24,36 +27,12 @@ PROMPTS = [
 
 
 @pytest.fixture(scope="module", params=["gpt2", "t5"])
-def student(request, tiny_gpt2, tiny_t5) -> models.Student:
-    """A tiny model with weights wide enough to write various texts, some of which end soon."""
-    student = models.open_student(str({"gpt2": tiny_gpt2, "t5": tiny_t5}[request.param]))
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in student.model.named_parameters():
-            if parameter.ndim == 2:
-                parameter.normal_(0, 0.6 if "wte" in name or "shared" in name else 0.3)
-        head = student.model.get_output_embeddings()
-        head.weight = torch.nn.Parameter(head.weight.clone())
-        head.weight[student.tokenizer.eos_token_id] *= 3
-    student.model.eval()
-    return student
+def student(request: pytest.FixtureRequest, tiny_gpt2: Path, tiny_t5: Path) -> models.Student:
+    return talkative_student({"gpt2": tiny_gpt2, "t5": tiny_t5}[request.param])
 
 
-def alone(student: models.Student, prompt: str, limit: int) -> list[int]:
-    """The library's greedy answer to one prompt."""
-    ids = student.tokenizer(prompt, return_tensors="pt").input_ids
-    out = student.model.generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        max_new_tokens=limit,
-        do_sample=False,
-        pad_token_id=student.tokenizer.pad_token_id,
-    )
-    return out[0, 1:].tolist() if student.seq2seq else out[0, ids.shape[1] :].tolist()
-
-
-def test_each_answer_is_the_one_the_library_gives_alone(student):
-    expected = [alone(student, p, 30) for p in PROMPTS]
+def test_each_answer_is_the_one_the_library_gives_alone(student: models.Student) -> None:
+    expected = [library_completion(student, p, 30) for p in PROMPTS]
     ends = [e[-1] == student.tokenizer.eos_token_id for e in expected]
     assert {True, False} == set(ends), "the model of this test must end some answers and not others"
     assert len({tuple(e) for e in expected}) > 4
@@ -62,13 +41,13 @@ def test_each_answer_is_the_one_the_library_gives_alone(student):
             out = dict(zip(order, generate(student, order, max_new_tokens=30, batch_size=batch), strict=True))
             for prompt, ids, end in zip(PROMPTS, expected, ends, strict=True):
                 assert out[prompt].text == student.tokenizer.decode(ids, skip_special_tokens=True)
-                assert (out[prompt].tokens, out[prompt].complete) == (len(ids), end)
+                assert (out[prompt].tokens, out[prompt].stopped_at_eos) == (len(ids), end)
 
 
-def test_confidence_is_the_mean_probability_of_the_tokens_written(student):
+def test_confidence_is_the_mean_probability_of_the_tokens_written(student: models.Student) -> None:
     prompt = PROMPTS[1]
     (completion,) = generate(student, [prompt], max_new_tokens=5)
-    written = alone(student, prompt, 5)
+    written = library_completion(student, prompt, 5)
     ids = student.tokenizer(prompt, return_tensors="pt").input_ids
     with torch.no_grad():
         if student.seq2seq:
@@ -81,21 +60,21 @@ def test_confidence_is_the_mean_probability_of_the_tokens_written(student):
     assert completion.confidence == pytest.approx(chosen.mean().item(), rel=1e-4)
 
 
-def test_an_answer_stops_where_the_model_has_no_more_positions(tiny_gpt2):
+def test_an_answer_stops_where_the_model_has_no_more_positions(tiny_gpt2: Path) -> None:
     student = models.open_student(str(tiny_gpt2))
-    limit = student.context
+    limit = student.context or 0
     out = generate(student, ["word " * 2000, "a"], max_new_tokens=10_000, max_input_tokens=limit - 7)
-    assert (out[0].tokens, out[0].complete) == (7, False)
+    assert (out[0].tokens, out[0].stopped_at_eos) == (7, False)
     assert out[1].tokens <= limit
     (full,) = generate(student, ["word " * 2000], max_new_tokens=5, max_input_tokens=limit)
     assert full == ("", 0, False, 0.0)
 
 
-def test_nothing_asked_is_nothing_answered(student):
+def test_nothing_asked_is_nothing_answered(student: models.Student) -> None:
     assert generate(student, [], max_new_tokens=5) == []
 
 
-def test_samples_depend_on_seed_and_prompt_not_on_what_is_asked_with_it(student):
+def test_samples_depend_on_seed_and_prompt_not_on_what_is_asked_with_it(student: models.Student) -> None:
     def sampled(batch: int, temperature: float = 1.0, seed: int = 0) -> list[str]:
         out = generate(student, PROMPTS, max_new_tokens=12, batch_size=batch, temperature=temperature, seed=seed)
         return [c.text for c in out]
@@ -107,7 +86,7 @@ def test_samples_depend_on_seed_and_prompt_not_on_what_is_asked_with_it(student)
     assert sampled(8, temperature=1e-4) == [c.text for c in generate(student, PROMPTS, max_new_tokens=12)]
 
 
-def test_samples_follow_the_models_probabilities(student):
+def test_samples_follow_the_models_probabilities(student: models.Student) -> None:
     """First tokens of many samples of one prompt, against the softmax."""
     n = 1000
     sampled = [generate(student, [PROMPTS[3]], max_new_tokens=1, temperature=1.5, seed=i)[0] for i in range(n)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import json
 import os
 import shutil
@@ -18,103 +17,29 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
+from support.students import answer, settings, tables, train
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 
-from raydistill.config import Settings
-from raydistill.runtime import cluster, folders
+from raydistill.runtime import ray_internals
 from raydistill.runtime.errors import SettingsError
-from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
-from raydistill.students import grid, predict
-from raydistill.tables import PREDICTIONS, QUESTIONS, STUDENTS, TRAINING
+from raydistill.students import grid, model_folders
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-NAMES = ["Anna", "Ben", "Cleo", "Dan", "Eve", "Finn"]
-
-
-def coins(n: int = 24, task: str = "coin_flip") -> list[dict]:
-    rows = []
-    for i in range(n):
-        flips = [(NAMES[(i + k) % 6], (i >> k) % 2 == 1) for k in range(2)]
-        told = " ".join(f"{name} {'flips' if f else 'does not flip'} the coin." for name, f in flips)
-        rows.append(
-            {
-                "task": task,
-                "split": "train" if i < 2 * n // 3 else "test",
-                "question_id": f"{task}-{i:02}",
-                "question": f"A coin is heads up. {told} Is the coin still heads up?",
-                "answer": "no" if flips[0][1] != flips[1][1] else "yes",
-                "answer_type": "yes_no",
-                "choices": [],
-                "source_row": i,
-            }
-        )
-    return rows
-
-
-def tables(tasks=("coin_flip",), methods=("vanilla", "new_fine_tune_cot"), degrees=(1,)) -> tuple[pa.Table, pa.Table]:
-    questions = [row for task in tasks for row in coins(task=task)]
-    training = [
-        {
-            "task": q["task"],
-            "method": method,
-            "degree": degree,
-            "question_id": q["question_id"],
-            "sample_index": sample,
-            "question": q["question"],
-            "rationale": "" if method == "vanilla" else f"After {sample} it is {q['answer']}.",
-            "answer": q["answer"],
-            "kept": True,
-            "reason": "",
-        }
-        for method in methods
-        for degree in ([1] if method == "vanilla" else degrees)
-        for q in questions
-        if q["split"] == "train"
-        for sample in range(degree)
-    ]
-    return pa.Table.from_pylist(questions, schema=QUESTIONS), pa.Table.from_pylist(training, schema=TRAINING)
-
-
-def settings(run: Path, *models: Path | str, local: bool = True, **students) -> Settings:
-    chosen = {
-        "num_train_epochs": 2,
-        "learning_rate": 1e-3,
-        "precision": "fp32",
-        "max_new_tokens": 12,
-        "evaluate_untrained": False,
-        "checkpoint_interval_s": 0,
-    }
-    return Settings(run_dir=str(run), local=local, students=chosen | {"models": [str(m) for m in models]} | students)
-
-
-def train(config: Settings, questions: pa.Table, training: pa.Table) -> tuple[list[dict], str]:
-    shown = io.StringIO()
-    table = grid.train(questions, training, config, Store(config.run_path), Progress(shown))
-    assert table.schema.equals(STUDENTS)
-    return table.to_pylist(), shown.getvalue()
-
-
-def answer(config: Settings, questions: pa.Table, students: list[dict]) -> tuple[pa.Table, str]:
-    shown = io.StringIO()
-    table = pa.Table.from_pylist(students, schema=STUDENTS)
-    out = predict.predict(questions, table, config, Store(config.run_path), Progress(shown))
-    assert out.schema.equals(PREDICTIONS)
-    return out, shown.getvalue()
 
 
 def losses(row: dict) -> list[float]:
     return [e["train_loss"] for e in row["epochs"]]
 
 
-def test_t5_and_gpt2_over_tasks_methods_and_seeds(tmp_path, tiny_gpt2, tiny_t5):
+def test_t5_and_gpt2_over_tasks_methods_and_seeds(tmp_path: Path, tiny_gpt2: Path, tiny_t5: Path) -> None:
     questions, training = tables(tasks=("coin_flip", "last_letter_concatenation"))
     config = settings(tmp_path, tiny_gpt2, tiny_t5, seeds=[0, 1], evaluate_untrained=True, max_steps=2)
     rows, shown = train(config, questions, training)
@@ -125,7 +50,7 @@ def test_t5_and_gpt2_over_tasks_methods_and_seeds(tmp_path, tiny_gpt2, tiny_t5):
     for row in rows:
         kind = AutoModelForSeq2SeqLM if "t5" in row["student"] else AutoModelForCausalLM
         kind.from_pretrained(row["checkpoint"])
-        if row["method"] == "evaluate_untrained":
+        if row["method"] == "untrained":
             assert (row["degree"], row["steps"], row["checkpoint"]) == (0, 0, row["student"])
             continue
         AutoTokenizer.from_pretrained(row["checkpoint"])
@@ -144,7 +69,7 @@ def test_t5_and_gpt2_over_tasks_methods_and_seeds(tmp_path, tiny_gpt2, tiny_t5):
     assert max(predictions["tokens"].to_pylist()) <= 12
 
 
-def test_a_student_learns_and_its_answers_say_so(tmp_path, tiny_t5):
+def test_a_student_learns_and_its_answers_say_so(tmp_path: Path, tiny_t5: Path) -> None:
     """Trained to answer "yes" to everything, it does: prompt, training, checkpoint and judge belong together."""
     questions, training = tables(methods=("vanilla",))
     training = training.set_column(training.column_names.index("answer"), "answer", pa.array(["yes"] * len(training)))
@@ -161,11 +86,12 @@ def test_a_student_learns_and_its_answers_say_so(tmp_path, tiny_t5):
     assert predictions["stopped_at_eos"].to_pylist() == predictions["has_answer_marker"].to_pylist() == [True] * 8
 
 
-def test_students_trained_in_bf16_are_saved_so_and_answer_alike(tmp_path, tiny_gpt2, tiny_t5):
+def test_students_trained_in_bf16_are_saved_so_and_answer_alike(tmp_path: Path, tiny_gpt2: Path, tiny_t5: Path) -> None:
     """Half the size, and not one answer or probability differs, whether the last epoch or the best one is kept."""
     questions, training = tables(methods=("new_fine_tune_cot",))
-    ways = ({}, {"validation_fraction": 0.25, "checkpoint_selection": "validation"})
-    answers, sizes = {}, {}
+    ways: list[dict[str, Any]] = [{}, {"validation_fraction": 0.25, "checkpoint_selection": "validation"}]
+    answers: dict[str, list[pa.Table]] = {}
+    sizes: dict[str, list[int]] = {}
     for saved in ("as_trained", "fp32"):
         for way in ways:
             config = settings(
@@ -191,7 +117,7 @@ def test_students_trained_in_bf16_are_saved_so_and_answer_alike(tmp_path, tiny_g
     assert all(half < 0.6 * whole for half, whole in zip(sizes["as_trained"], sizes["fp32"], strict=True))
 
 
-def test_finished_trials_and_answers_are_kept_whatever_else_changes(tmp_path, tiny_gpt2):
+def test_finished_trials_and_answers_are_kept_whatever_else_changes(tmp_path: Path, tiny_gpt2: Path) -> None:
     questions, training = tables()
     config = settings(tmp_path, tiny_gpt2, methods=["vanilla"])
     first, _ = train(config, questions, training)
@@ -215,7 +141,7 @@ def test_finished_trials_and_answers_are_kept_whatever_else_changes(tmp_path, ti
     assert slower[0]["trial"] != first[0]["trial"]
 
 
-def test_vanilla_has_one_degree_and_the_others_each(tmp_path, tiny_gpt2):
+def test_vanilla_has_one_degree_and_the_others_each(tmp_path: Path, tiny_gpt2: Path) -> None:
     questions, training = tables(degrees=(1, 3))
     rows, _ = train(settings(tmp_path, tiny_gpt2, degrees=[3, 1], max_steps=1), questions, training)
     assert [(r["method"], r["degree"], r["train_rows"]) for r in rows] == [
@@ -225,7 +151,7 @@ def test_vanilla_has_one_degree_and_the_others_each(tmp_path, tiny_gpt2):
     ]
 
 
-def test_trials_fail_alone_and_say_why(tmp_path, tiny_gpt2):
+def test_trials_fail_alone_and_say_why(tmp_path: Path, tiny_gpt2: Path) -> None:
     questions, training = tables()
     dropped = training.set_column(training.column_names.index("kept"), "kept", pc.equal(training["method"], "vanilla"))
     reasons = pa.array(["" if k else "wrong answer" for k in dropped["kept"].to_pylist()])
@@ -250,10 +176,10 @@ def test_trials_fail_alone_and_say_why(tmp_path, tiny_gpt2):
     [
         ({}, "The loss became nan at step 2"),
         ({"max_steps": 1, "validation_fraction": 0.25}, "The loss on validation questions became nan in epoch 1"),
-        ({"max_steps": 1}, "The weights are no numbers after the last step"),
+        ({"max_steps": 1}, "The weights are not finite after the last step"),
     ],
 )
-def test_a_loss_that_is_no_number_is_named(tmp_path, tiny_gpt2, more, said):
+def test_a_loss_that_is_no_number_is_named(tmp_path: Path, tiny_gpt2: Path, more: dict[str, Any], said: str) -> None:
     """Whenever it happens; a decay of 1e40 leaves no finite weight after one step."""
     questions, training = tables(methods=("vanilla",))
     config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], learning_rate=1e30, weight_decay=1e10, **more)
@@ -263,7 +189,7 @@ def test_a_loss_that_is_no_number_is_named(tmp_path, tiny_gpt2, more, said):
     assert not list(Path(tmp_path, "students").glob("*/model"))
 
 
-def test_rows_longer_than_the_model_are_named(tmp_path, tiny_gpt2):
+def test_rows_longer_than_the_model_are_named(tmp_path: Path, tiny_gpt2: Path) -> None:
     questions, training = tables()
     long = pa.array(["so " * 600 if m != "vanilla" else "" for m in training["method"].to_pylist()])
     training = training.set_column(training.column_names.index("rationale"), "rationale", long)
@@ -274,9 +200,9 @@ def test_rows_longer_than_the_model_are_named(tmp_path, tiny_gpt2):
     assert "512" in cot["error"]
 
 
-def test_the_epoch_is_chosen_by_validation_or_by_test(tmp_path, tiny_t5):
+def test_the_epoch_is_chosen_by_validation_or_by_test(tmp_path: Path, tiny_t5: Path) -> None:
     questions, training = tables(methods=("new_fine_tune_cot",), degrees=(2,))
-    common = {"methods": ["new_fine_tune_cot"], "degrees": [2], "num_train_epochs": 3}
+    common: dict[str, Any] = {"methods": ["new_fine_tune_cot"], "degrees": [2], "num_train_epochs": 3}
     rows, _ = train(
         settings(tmp_path, tiny_t5, **common, validation_fraction=0.25, checkpoint_selection="validation"),
         questions,
@@ -298,27 +224,28 @@ def test_the_epoch_is_chosen_by_validation_or_by_test(tmp_path, tiny_t5):
     assert pc.mean(predictions["correct"].cast(pa.float64())).as_py() == pytest.approx(best)
 
 
-def test_an_epoch_cannot_be_chosen_by_questions_that_are_not_there(tmp_path, tiny_gpt2):
+def test_an_epoch_cannot_be_chosen_by_questions_that_are_not_there(tmp_path: Path, tiny_gpt2: Path) -> None:
     """A task of one train question has none to keep out, and one without test questions none to judge by."""
     questions, training = tables(tasks=("coin_flip", "last_letter_concatenation"), methods=("vanilla",))
     few = pc.or_(pc.equal(questions["task"], "coin_flip"), pc.equal(questions["source_row"], 0))
     training = training.filter(pc.is_in(training["question_id"], questions.filter(few)["question_id"]))
-    ways = [
+    ways: list[tuple[dict[str, Any], str]] = [
         ({"checkpoint_selection": "validation", "validation_fraction": 0.25}, "students.validation_fraction"),
-        ({"checkpoint_selection": "best_on_test", "evaluate_every_epoch": True}, "select last"),
+        (
+            {"checkpoint_selection": "best_on_test", "evaluate_every_epoch": True},
+            "students.checkpoint_selection to last",
+        ),
     ]
     for chosen, setting in ways:
         config = settings(tmp_path, tiny_gpt2, methods=["vanilla"], max_steps=1, **chosen)
         well, badly = train(config, questions.filter(few), training)[0]
         assert well["error"] == ""
-        assert (
-            f"students.checkpoint_selection {chosen['select']} has no questions of last_letter_concatenation"
-            in badly["error"]
-        )
+        selection = f"students.checkpoint_selection {chosen['checkpoint_selection']}"
+        assert f"{selection} has no questions of last_letter_concatenation" in badly["error"]
         assert setting in badly["error"]
 
 
-def test_validation_is_the_same_for_methods_whatever_the_teacher_got_right(tmp_path, tiny_gpt2):
+def test_validation_is_the_same_for_methods_whatever_the_teacher_got_right(tmp_path: Path, tiny_gpt2: Path) -> None:
     """Drawn from all train questions: those without a kept text count, and none of them is trained on."""
     questions, training = tables()
     kept = [
@@ -341,7 +268,7 @@ def test_validation_is_the_same_for_methods_whatever_the_teacher_got_right(tmp_p
         assert not ids["rows"] & ids["validation"]
 
 
-def test_a_model_replaced_in_place_is_another_student(tmp_path, tiny_gpt2):
+def test_a_model_replaced_in_place_is_another_student(tmp_path: Path, tiny_gpt2: Path) -> None:
     questions, training = tables(methods=("vanilla",))
     model = Path(shutil.copytree(tiny_gpt2, tmp_path / "model"))
     config = settings(tmp_path / "run", model, methods=["vanilla"], max_steps=1, evaluate_untrained=True)
@@ -361,7 +288,9 @@ def test_a_model_replaced_in_place_is_another_student(tmp_path, tiny_gpt2):
     assert {r["trial"] for r in third} < {r["trial"] for r in second}
 
 
-def test_a_student_that_cannot_be_opened_answers_nothing_and_the_others_go_on(tmp_path, tiny_gpt2, tiny_t5):
+def test_a_student_that_cannot_be_opened_answers_nothing_and_the_others_go_on(
+    tmp_path: Path, tiny_gpt2: Path, tiny_t5: Path
+) -> None:
     questions, training = tables(methods=("vanilla",))
     config = settings(tmp_path, tiny_gpt2, tiny_t5, methods=["vanilla"], max_steps=1)
     rows, _ = train(config, questions, training)
@@ -372,7 +301,7 @@ def test_a_student_that_cannot_be_opened_answers_nothing_and_the_others_go_on(tm
     assert predictions.num_rows == 8
 
 
-def test_a_base_model_that_is_torn_fails_alone(tmp_path, tiny_gpt2, tiny_t5):
+def test_a_base_model_that_is_torn_fails_alone(tmp_path: Path, tiny_gpt2: Path, tiny_t5: Path) -> None:
     model = Path(shutil.copytree(tiny_gpt2, tmp_path / "torn"))
     (model / "model.safetensors").write_bytes(b"not what it was")
     questions, training = tables(methods=("vanilla",))
@@ -382,13 +311,15 @@ def test_a_base_model_that_is_torn_fails_alone(tmp_path, tiny_gpt2, tiny_t5):
     assert errors["t5"] == ""
 
 
-def test_a_folder_behind_a_uri_is_fetched_once_by_all_who_want_it(tmp_path, tiny_gpt2, monkeypatch):
+def test_a_folder_behind_a_uri_is_fetched_once_by_all_who_want_it(
+    tmp_path: Path, tiny_gpt2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     start = threading.Barrier(8)
 
     def fetch(_: int) -> str:
         start.wait()
-        return folders.fetch(tiny_gpt2.as_uri())
+        return model_folders.fetch(tiny_gpt2.as_uri())
 
     with ThreadPoolExecutor(8) as pool:
         (place,) = set(pool.map(fetch, range(8)))
@@ -413,9 +344,9 @@ def scalars(folder: Path) -> dict[str, list[float]]:
     return drawn
 
 
-def test_tensorboard_gets_the_curves_of_each_trial(tmp_path, tiny_gpt2):
+def test_tensorboard_gets_the_curves_of_each_trial(tmp_path: Path, tiny_gpt2: Path) -> None:
     questions, training = tables(methods=("vanilla",))
-    common = {
+    common: dict[str, Any] = {
         "methods": ["vanilla"],
         "validation_fraction": 0.25,
         "checkpoint_selection": "validation",
@@ -429,33 +360,35 @@ def test_tensorboard_gets_the_curves_of_each_trial(tmp_path, tiny_gpt2):
         assert len(drawn["train/loss"]) == row["steps"]
 
 
-def test_a_tracker_that_is_not_installed_is_named_before_anything_is_trained(tmp_path, tiny_gpt2, monkeypatch):
+def test_a_tracker_that_is_not_installed_is_named_before_anything_is_trained(
+    tmp_path: Path, tiny_gpt2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     questions, training = tables(methods=("vanilla",))
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *more: (name != "mlflow" and found(name, *more)) or None
     )
-    with pytest.raises(SettingsError, match=r"students\.trackers mlflow.*\n.*pip install mlflow"):
+    with pytest.raises(SettingsError, match=r"students\.report_to mlflow.*\n.*pip install mlflow"):
         train(settings(tmp_path, tiny_gpt2, report_to=["mlflow"]), questions, training)
     assert not Path(tmp_path, "students").exists()
 
 
 KILLED = """
 import os, signal, sys
-from raydistill.students.callbacks import Epochs
-whole = Epochs.on_save
+from raydistill.students.callbacks import TrainingCallback
+whole = TrainingCallback.on_save
 def on_save(self, args, state, control, **more):
     whole(self, args, state, control, **more)
     if len(self.history) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-Epochs.on_save = on_save
-import test_students_grid as t
+TrainingCallback.on_save = on_save
+from support import students as t
 questions, training = t.tables(methods=("vanilla",))
 t.train(t.settings(sys.argv[1], sys.argv[2], methods=["vanilla"], num_train_epochs=4), questions, training)
 """
 
 
-def test_a_killed_training_goes_on_from_its_last_epoch(tmp_path, tiny_gpt2):
+def test_a_killed_training_goes_on_from_its_last_epoch(tmp_path: Path, tiny_gpt2: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     code = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(tiny_gpt2)], env=environment, capture_output=True
@@ -499,19 +432,19 @@ def one_worker_killed(run: Path) -> Iterator[None]:
     yield
     thread.join()
     assert killed, "no training worker was found to kill"
-    assert all(("libjemalloc" in libraries) == bool(cluster.allocator()) for libraries in killed.values())
+    assert all(("libjemalloc" in libraries) == bool(ray_internals.allocator()) for libraries in killed.values())
 
 
-def _is_train_worker(process) -> bool:
+def _is_train_worker(process: psutil.Process) -> bool:
     return "RayTrainWorker" in " ".join(process.info["cmdline"] or [])
 
 
 @pytest.mark.slow
-def test_two_workers_learn_what_this_process_learns(local_ray, tmp_path, tiny_gpt2):
+def test_two_workers_learn_what_this_process_learns(local_ray: None, tmp_path: Path, tiny_gpt2: Path) -> None:
     """Two workers that share each step's rows (gloo), one lost on the way: losses are those of training in process."""
     questions, training = tables(methods=("new_fine_tune_cot",))
     model = without_dropout(tiny_gpt2, tmp_path / "student")
-    common = {"methods": ["new_fine_tune_cot"], "gradient_accumulation_steps": 2, "num_train_epochs": 6}
+    common: dict[str, Any] = {"methods": ["new_fine_tune_cot"], "gradient_accumulation_steps": 2, "num_train_epochs": 6}
     here, _ = train(settings(tmp_path / "here", model, **common, per_device_train_batch_size=4), questions, training)
     config = settings(
         tmp_path / "ray", model, **common, local=False, per_device_train_batch_size=2, num_workers=2, cpus_per_worker=1
@@ -534,11 +467,13 @@ def test_two_workers_learn_what_this_process_learns(local_ray, tmp_path, tiny_gp
 
 
 @pytest.mark.slow
-def test_two_workers_that_share_the_weights_learn_the_same(local_ray, tmp_path, tiny_gpt2, tiny_t5):
+def test_two_workers_that_share_the_weights_learn_the_same(
+    local_ray: None, tmp_path: Path, tiny_gpt2: Path, tiny_t5: Path
+) -> None:
     """FSDP (gloo), one worker lost on the way: losses, epochs judged and whole folders are those of this process."""
     questions, training = tables(methods=("new_fine_tune_cot",))
     models = [without_dropout(folder, tmp_path / name) for folder, name in ((tiny_gpt2, "gpt2"), (tiny_t5, "t5"))]
-    common = {
+    common: dict[str, Any] = {
         "methods": ["new_fine_tune_cot"],
         "gradient_accumulation_steps": 2,
         "validation_fraction": 0.25,
@@ -569,14 +504,14 @@ def test_two_workers_that_share_the_weights_learn_the_same(local_ray, tmp_path, 
         assert all(torch.allclose(shared[n], alone[n], rtol=1e-2, atol=1e-4) for n in alone)
 
 
-def test_too_few_cpus_are_named_at_once(local_ray, tmp_path, tiny_gpt2):
+def test_too_few_cpus_are_named_at_once(local_ray: None, tmp_path: Path, tiny_gpt2: Path) -> None:
     questions, training = tables()
     config = settings(tmp_path, tiny_gpt2, local=False, num_workers=3, cpus_per_worker=1)
-    with pytest.raises(SettingsError, match=r"students\.workers 3 × students\.cpus_per_worker 1"):
+    with pytest.raises(SettingsError, match=r"students\.num_workers 3 × students\.cpus_per_worker 1"):
         train(config, questions, training)
 
 
-def test_lora_students_are_plain_folders(tmp_path, tiny_gpt2, tiny_t5):
+def test_lora_students_are_plain_folders(tmp_path: Path, tiny_gpt2: Path, tiny_t5: Path) -> None:
     pytest.importorskip("peft")
     questions, training = tables(methods=("vanilla",))
     config = settings(

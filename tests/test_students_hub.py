@@ -9,13 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pyarrow as pa
 from support import hub_server
-from test_students_grid import settings, tables, train
+from support.students import settings, tables, train
 from transformers import AutoTokenizer, GenerationConfig
 
 from raydistill.students import hub
-from raydistill.tables import STUDENTS
+from raydistill.students.records import StudentRow, student_table
 
 TOKEN = "hf_this_is_secret"
 
@@ -44,7 +43,7 @@ def push(run: Path, rows: list[dict], url: str, token: str = TOKEN, target: str 
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
-def test_students_are_uploaded_once_and_failures_are_said(tmp_path, tiny_gpt2, tiny_t5):
+def test_students_are_uploaded_once_and_failures_are_said(tmp_path: Path, tiny_gpt2: Path, tiny_t5: Path) -> None:
     questions, training = tables(methods=("vanilla",))
     config = settings(tmp_path, tiny_gpt2, tiny_t5, methods=["vanilla"], evaluate_untrained=True, max_steps=1)
     rows, _ = train(config, questions, training)
@@ -86,16 +85,17 @@ def test_students_are_uploaded_once_and_failures_are_said(tmp_path, tiny_gpt2, t
     assert all(Path(r["checkpoint"], "model.safetensors").exists() for r in trained.values())
 
 
-def test_repository_names_are_valid_and_differ():
+def test_repository_names_are_valid_and_differ() -> None:
     from huggingface_hub.utils import validate_repo_id
 
-    base = dict.fromkeys(STUDENTS.names) | {"task": "coin_flip", "method": "new_fine_tune_cot", "degree": 8, "seed": 0}
     students = ["google/flan-t5-small", "/home/a/t5", "/home/b/t5", "x" * 200, "smollm2-135m", "a--b..c é"]
-    rows = [base | {"student": name, "trial": str(i) * 16} for i, name in enumerate(students)]
+    rows = []
+    for i, name in enumerate(students):
+        rows.append(StudentRow(str(i) * 16, "coin_flip", "new_fine_tune_cot", degree=8, student=name, seed=0))
     names = hub.repositories(rows, "me/try-1")
     assert names[0] == "me/try-1-flan-t5-small-coin_flip-new_fine_tune_cot-d8-seed0"
     assert len(set(names)) == len(names)
     for name in names:
         validate_repo_id(name)
         assert len(name.partition("/")[2]) <= 96
-    assert pa.Table.from_pylist(rows, schema=STUDENTS).num_rows == len(names)
+    assert student_table(rows).num_rows == len(names)

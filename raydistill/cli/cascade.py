@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
     cascade_stage.check(samples, settings)
     if not settings.local:
         cluster.connect(**settings.ray.model_dump())
-    thresholds = cascade_stage.consult(questions, training, students, predictions, samples, settings, store, Progress())
+    thresholds = cascade_stage.run(questions, training, students, predictions, samples, settings, store, Progress())
     store.write("cascade", thresholds, cascade.key(store), goal=cascade.goal(settings.cascade))
     page.write(store, settings)
     terminal.show(store, settings)

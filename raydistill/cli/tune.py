@@ -6,7 +6,7 @@ questions. A search that was killed continues where it was. It ends with the bes
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -15,8 +15,10 @@ from raydistill.cli.arguments import SettingsParser
 from raydistill.config import Settings
 from raydistill.runtime.formatting import percent
 
+if TYPE_CHECKING:
+    from raydistill.students.search import SearchRow
+
 DEFAULT_VALIDATION_FRACTION = 0.2
-GROUP = ("task", "student", "method", "degree")
 
 
 def main(argv: list[str]) -> None:
@@ -37,7 +39,7 @@ def main(argv: list[str]) -> None:
     trials = search.search(questions, training, settings, store, Progress())
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for group in _groups(trials):
-        _show(console, group, search.METRIC)
+        _show(console, group)
         _show_best(console, group[0], settings.students.num_train_epochs)
 
 
@@ -50,30 +52,29 @@ def _choose_by_validation(settings: Settings) -> Settings:
     return settings.model_copy(update={"students": students.model_copy(update=validation)})
 
 
-def _groups(trials: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+def _groups(trials: list[SearchRow]) -> list[list[SearchRow]]:
     """Split the trials by task, student, method and degree; their order, best first, is kept."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str, str, int], list[SearchRow]] = {}
     for trial in trials:
-        key = tuple(trial[name] for name in GROUP)
-        groups.setdefault(key, []).append(trial)
+        groups.setdefault((trial.task, trial.student, trial.method, trial.degree), []).append(trial)
     return list(groups.values())
 
 
-def _show(console: Console, trials: list[dict[str, Any]], metric: str) -> None:
-    title = " · ".join(str(trials[0][name]) for name in GROUP)
-    table = Table(title=title, title_justify="left", box=None)
-    for heading in ("learning_rate", "batch_size", "validation", "loss", "epoch"):
+def _show(console: Console, trials: list[SearchRow]) -> None:
+    first = trials[0]
+    table = Table(
+        title=f"{first.task} · {first.student} · {first.method} · {first.degree}", title_justify="left", box=None
+    )
+    for heading in ("learning_rate", "per_device_train_batch_size", "validation", "loss", "epoch"):
         table.add_column(heading, justify="right")
     table.add_column("")
     for trial in trials:
-        accuracy = trial[metric]
-        loss = trial["validation_loss"]
         table.add_row(
-            _text(trial["learning_rate"]),
-            _text(trial["batch_size"]),
-            "" if accuracy is None else percent(accuracy),
-            "" if loss is None else f"{loss:.3f}",
-            str(trial["epoch"] or ""),
+            _text(trial.learning_rate),
+            _text(trial.per_device_train_batch_size),
+            "" if trial.validation_accuracy is None else percent(trial.validation_accuracy),
+            "" if trial.validation_loss is None else f"{trial.validation_loss:.3f}",
+            str(trial.epoch or ""),
             _outcome(trial),
         )
     console.print(table)
@@ -83,18 +84,18 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _outcome(trial: dict[str, Any]) -> str:
-    if trial["error"]:
-        return str(trial["error"]).split("\n")[0]
-    return "stopped early" if trial["stopped"] else ""
+def _outcome(trial: SearchRow) -> str:
+    if trial.error:
+        return trial.error.split("\n")[0]
+    return "stopped early" if trial.stopped else ""
 
 
-def _show_best(console: Console, best: dict[str, Any], num_train_epochs: int) -> None:
-    if best["learning_rate"] is None or best["error"]:
+def _show_best(console: Console, best: SearchRow, num_train_epochs: int) -> None:
+    if best.learning_rate is None or best.error:
         return
     console.print(
         "students:\n"
-        f"  learning_rate: {best['learning_rate']}\n"
-        f"  per_device_train_batch_size: {best['batch_size']}\n"
-        f"  num_train_epochs: {best['epoch'] or num_train_epochs}\n"
+        f"  learning_rate: {best.learning_rate}\n"
+        f"  per_device_train_batch_size: {best.per_device_train_batch_size}\n"
+        f"  num_train_epochs: {best.epoch or num_train_epochs}\n"
     )

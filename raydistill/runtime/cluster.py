@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from raydistill.runtime import ray_internals
 from raydistill.runtime.errors import UserError
 from raydistill.runtime.formatting import first_line
 
@@ -69,7 +70,7 @@ def connect(*, address: str | None = None, num_cpus: int | None = None, include_
     else:
         # address="local": never join a Ray that another user left running on this machine.
         options |= {"address": "local", "include_dashboard": include_dashboard, "num_cpus": num_cpus}
-        port = os.environ["RAY_GCS_SERVER_PORT"] = _free_port()
+        port = ray_internals.choose_gcs_port()
         # Ray Train asks "a Ray on this machine" whether its controller is alive. If there are several it may ask the
         # wrong one and take the controller for dead; RAY_ADDRESS names the right one.
         options["runtime_env"]["env_vars"]["RAY_ADDRESS"] = f"127.0.0.1:{port}"
@@ -83,14 +84,8 @@ def connect(*, address: str | None = None, num_cpus: int | None = None, include_
             raise
         raise _unreachable(address, error) from None
     finally:
-        os.environ.pop("RAY_GCS_SERVER_PORT", None)
+        ray_internals.forget_gcs_port()
     quiet()
-
-
-def _free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return str(probe.getsockname()[1])
 
 
 @contextmanager
@@ -140,24 +135,6 @@ def quiet() -> None:
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False  # rows carry ids, so order costs time for nothing
     context.execution_no_progress_timeout_s = -1  # a long pause for a rate limit is not a hang
-
-
-def allocator() -> dict[str, str]:
-    """Environment of a worker that trains on a CPU: what a step frees is kept for the next step.
-
-    glibc gives large blocks back to the kernel and takes them again page by page, gigabytes a step. Ray brings jemalloc
-    (Linux); here without its rule that blocks of 8 MB go back at once. Empty where there is none, or where the
-    environment has chosen an allocator already.
-    """
-    import ray
-
-    library = Path(ray.__file__).with_name("core") / "libjemalloc.so"
-    if not library.is_file() or {"LD_PRELOAD", "MALLOC_CONF"} & set(os.environ):
-        return {}
-    return {
-        "LD_PRELOAD": str(library),
-        "MALLOC_CONF": "oversize_threshold:0,dirty_decay_ms:60000,muzzy_decay_ms:0",
-    }
 
 
 def _runtime_env() -> dict[str, Any]:

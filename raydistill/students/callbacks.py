@@ -1,4 +1,4 @@
-"""What happens between the steps of a training: reports, the judging of each epoch, the best weights, restarts."""
+"""What happens between the steps of a training: reports, the evaluation of each epoch, the best weights, restarts."""
 
 from __future__ import annotations
 
@@ -6,59 +6,106 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import torch
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from raydistill.config import StudentSettings
 from raydistill.runtime.store import Store
-from raydistill.students import evaluate, sharding
-from raydistill.students.models import Student, StudentError
-from raydistill.students.trial import STOP, Trial
+from raydistill.students import checkpoints, evaluate, sharding
+from raydistill.students.models import Student, StudentError, compute_dtype
+from raydistill.students.records import Epoch
+from raydistill.students.reports import Report, Reporter
+from raydistill.students.trial import Trial
+from raydistill.students.trial_files import STOP_FILE, read_epochs
 
-LOGS = 50  # reports of loss and step in a training
+REPORTS = 50  # reports of loss and step in a training
+SELECTION_METRICS = {"validation": "validation_accuracy", "best_on_test": "test_accuracy"}
+"""What epochs are compared by, for each `students.checkpoint_selection` but last."""
 
 
-class Epochs(TrainerCallback):
-    """Tells Ray (or `hear`) how it goes, judges epochs, keeps the best weights, and saves what a restart needs."""
+class TrainingCallback(TrainerCallback):
+    """Report how it goes, evaluate epochs, keep the best weights, and save what a restart needs.
+
+    Args:
+        trial: what is trained.
+        student: in training.
+        open_base: opens the student as it was before training.
+        store: the run directory.
+        work: local folder for `best/`, `history.json` and the Trainer's checkpoints.
+        on_report: called with each report.
+        can_be_stopped: end early if the trial's folder says so.
+    """
+
+    trainer: Trainer
+    """Set before training begins."""
 
     def __init__(
         self,
         trial: Trial,
         student: Student,
-        fresh: Callable[[], Student],
+        open_base: Callable[[], Student],
         store: Store,
         work: Path,
-        to_ray: Callable[[dict[str, Any], Path | None], None] | None,
-        hear: Callable[[dict[str, Any]], None] | None,
+        on_report: Reporter,
+        *,
+        can_be_stopped: bool,
     ) -> None:
-        self.trial, self.student, self.fresh, self.store, self.work = trial, student, fresh, store, work
-        self.to_ray, self.hear = to_ray, hear
-        self.trainer: Trainer
-        self.started = self.saved = time.monotonic()
-        self.losses: list[float] = []
-        self.loss: float | None = None
-        state = work / "history.json"
-        saved: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {}
-        self.history: list[dict[str, Any]] = saved.get("epochs", [])
-        self.earlier: float = saved.get("seconds", 0.0)
-        """Seconds that were trained before a restart."""
+        self.trial = trial
+        self.student = student
+        self.open_base = open_base
+        self.store = store
+        self.work = work
+        self.on_report = on_report
+        self.can_be_stopped = can_be_stopped
         self.stopped = False
-        """Told to end early: the epoch it was in is not judged."""
+        """Told to end early: the epoch it was in is not evaluated."""
+        self.started = time.monotonic()
+        self.saved = self.started
+        """When the last checkpoint was saved."""
+        self.losses: list[float] = []
+        """Of this epoch."""
+        self.loss: float | None = None
+        self.history: list[Epoch] = []
+        self.seconds_before = 0.0
+        """Seconds of training before a restart."""
+        state_file = work / "history.json"
+        if state_file.exists():
+            state = json.loads(state_file.read_text())
+            self.history = read_epochs(state["epochs"])
+            self.seconds_before = state["seconds"]
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.epoch_steps = math.ceil(len(self.trainer.get_train_dataloader()) / args.gradient_accumulation_steps)
-        self.history = self.history[: state.global_step // self.epoch_steps]  # a kill may come between this and a save
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Count the steps of an epoch; forget epochs that are not in the checkpoint that training goes on from."""
+        batches = len(self.trainer.get_train_dataloader())
+        self.epoch_steps = math.ceil(batches / args.gradient_accumulation_steps)
+        # A kill may come between writing the history and saving.
+        self.history = self.history[: state.global_step // self.epoch_steps]
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Log now and then, and at the end of each epoch."""
         step = state.global_step
-        every = max(1, state.max_steps // LOGS)
-        control.should_log = step % every == 0 or step % self.epoch_steps == 0 or step == state.max_steps
+        interval = max(1, state.max_steps // REPORTS)
+        is_last = step == state.max_steps
+        control.should_log = step % interval == 0 or step % self.epoch_steps == 0 or is_last
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: object,
+    ) -> None:
+        """Report the loss, and end early if the trial's folder says so.
+
+        Raises:
+            StudentError: the loss is not finite.
+        """
         loss = (logs or {}).get("loss")
         if loss is None:
             return
@@ -66,121 +113,137 @@ class Epochs(TrainerCallback):
             raise diverged(self.trial, f"The loss became {loss} at step {state.global_step}")
         self.losses.append(loss)
         self.loss = loss
-        if state.global_step % self.epoch_steps:  # else the epoch's end tells it: Ray takes up to 0.2 s for a report
+        if state.global_step % self.epoch_steps:
+            # At the end of an epoch `on_epoch_end` reports: Ray takes up to 0.2 s for a report.
             self._report(state, None)
-        if self.to_ray and self._agreed(self.store.read_text(f"{self.trial.folder}/{STOP}") is not None):
-            self.stopped = control.should_training_stop = True
+        if self.can_be_stopped and self._first_worker_says(self._stop_is_requested()):
+            self.stopped = True
+            control.should_training_stop = True
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Evaluate the epoch, keep its weights if they are the best, and save or report.
+
+        Raises:
+            StudentError: the validation loss is not finite.
+        """
         if self.stopped:
             return
-        settings, trial = self.trial.settings, self.trial
-        loss = sum(self.losses) / len(self.losses) if self.losses else None
-        entry: dict[str, Any] = {"epoch": len(self.history) + 1, "train_loss": loss}
-        entry["validation_loss"] = entry["validation_accuracy"] = entry["test_accuracy"] = None
-        if trial.held_out.num_rows:
-            entry["validation_loss"] = loss = self.trainer.evaluate()["eval_loss"]
-            if not math.isfinite(loss):
-                raise diverged(trial, f"The loss on validation questions became {loss} in epoch {entry['epoch']}")
-        if trial.test.num_rows or (trial.validation.num_rows and settings.checkpoint_selection == "validation"):
-            # In the numbers that `predict` will use; training goes on with the original.
-            copied = self._copy(judged_in := torch.bfloat16 if args.bf16 else torch.float32)
-            entry["validation_accuracy"] = self._accuracy(copied, trial.validation)
-            entry["test_accuracy"] = self._accuracy(copied, trial.test)
-            self.trainer.log({n: entry[n] for n in ("validation_accuracy", "test_accuracy") if entry[n] is not None})
+        dtype = compute_dtype(args.bf16)
+        epoch, evaluated = self._evaluate(dtype)
         self.losses = []
-        key = {"validation": "validation_accuracy", "best_on_test": "test_accuracy"}.get(settings.checkpoint_selection)
-        if key and all(entry[key] > e[key] for e in self.history):
-            dtype = saved_in(settings, args.bf16)
-            if dtype != judged_in:
-                copied = self._copy(dtype)
-            if args.process_index == 0:
-                save(copied, self.work / "best", dtype)
-        self.history.append(entry)
+        if evaluated is not None and self._is_best(epoch):
+            self._keep_best(evaluated, dtype, args)
+        self.history.append(epoch)
         if args.process_index == 0:
-            seconds = self.earlier + time.monotonic() - self.started
-            self.work.mkdir(exist_ok=True)
-            state_now = {"epochs": self.history, "seconds": seconds}
-            (self.work / "history.json").write_text(json.dumps(state_now))  # for a restart, with the weights
-        # The last epoch's weights become `model/` at once.
-        control.should_save = state.global_step < state.max_steps and self._save_is_due()
+            self._write_history()
+        # The last epoch's weights become `model/` at once: a restart needs no checkpoint of them.
+        is_last = state.global_step >= state.max_steps
+        control.should_save = not is_last and self._save_is_due()
         if not control.should_save:
             self._report(state, None)
 
-    def _copy(self, dtype: torch.dtype) -> Student:
-        return sharding.copied(self.student, self.fresh, dtype, self.trainer.args.device)
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Hand the Trainer's checkpoint over with a report."""
         self._report(state, self.work)
 
+    def _evaluate(self, dtype: torch.dtype) -> tuple[Epoch, Student | None]:
+        """Return the figures of the epoch that ends, and the copy of the student in `dtype` that was evaluated.
+
+        The copy has the numbers that `predict` will use; training goes on with the original.
+        """
+        trial = self.trial
+        number = len(self.history) + 1
+        train_loss = sum(self.losses) / len(self.losses) if self.losses else None
+        validation_loss = None
+        if trial.held_out.num_rows:
+            validation_loss = self.trainer.evaluate()["eval_loss"]
+            if not math.isfinite(validation_loss):
+                raise diverged(trial, f"The loss on validation questions became {validation_loss} in epoch {number}")
+        chooses_by_validation = trial.settings.checkpoint_selection == "validation"
+        if not trial.test.num_rows and not (trial.validation.num_rows and chooses_by_validation):
+            return Epoch(number, train_loss, validation_loss), None
+        copy = self._copy(dtype)
+        accuracies = {
+            "validation_accuracy": self._accuracy(copy, trial.validation),
+            "test_accuracy": self._accuracy(copy, trial.test),
+        }
+        self.trainer.log({name: value for name, value in accuracies.items() if value is not None})
+        return Epoch(number, train_loss, validation_loss, **accuracies), copy
+
+    def _is_best(self, epoch: Epoch) -> bool:
+        """Return True if the epoch is better than all before it, by what the settings choose epochs by."""
+        metric = SELECTION_METRICS.get(self.trial.settings.checkpoint_selection)
+        if metric is None:
+            return False
+        return all(getattr(epoch, metric) > getattr(earlier, metric) for earlier in self.history)
+
+    def _keep_best(self, evaluated: Student, dtype: torch.dtype, args: TrainingArguments) -> None:
+        """Save the epoch's weights as `best/`; every worker must call."""
+        saved_dtype = checkpoints.saved_dtype(self.trial.settings, args.bf16)
+        if saved_dtype != dtype:
+            evaluated = self._copy(saved_dtype)
+        if args.process_index == 0:
+            checkpoints.save(evaluated, self.work / "best", saved_dtype)
+
+    def _write_history(self) -> None:
+        """Write what a restart needs beside the weights."""
+        seconds = self.seconds_before + time.monotonic() - self.started
+        content = {"epochs": [asdict(epoch) for epoch in self.history], "seconds": seconds}
+        self.work.mkdir(exist_ok=True)
+        (self.work / "history.json").write_text(json.dumps(content))
+
+    def _copy(self, dtype: torch.dtype) -> Student:
+        return sharding.copied(self.student, self.open_base, dtype, self.trainer.args.device)
+
     def _save_is_due(self) -> bool:
-        due = self._agreed(time.monotonic() - self.saved >= self.trial.settings.checkpoint_interval_s)
+        interval_s = self.trial.settings.checkpoint_interval_s
+        due = self._first_worker_says(time.monotonic() - self.saved >= interval_s)
         if due:
             self.saved = time.monotonic()
         return due
 
-    def _agreed(self, mine: bool) -> bool:
-        """What the first worker finds holds for all: every worker must save or stop, or none."""
-        if sharding.world() == 1:
-            return mine
-        first = torch.tensor(mine, device=self.trainer.args.device)
-        torch.distributed.broadcast(first, 0)
-        return bool(first)
+    def _stop_is_requested(self) -> bool:
+        return self.store.read_text(f"{self.trial.folder}/{STOP_FILE}") is not None
 
-    def _report(self, state: Any, checkpoint: Path | None) -> None:
-        metrics = {
+    def _first_worker_says(self, decision: bool) -> bool:
+        """Return the first worker's decision on all of them: every worker must save or stop, or none."""
+        if sharding.world() == 1:
+            return decision
+        shared = torch.tensor(decision, device=self.trainer.args.device)
+        torch.distributed.broadcast(shared, 0)
+        return bool(shared)
+
+    def _report(self, state: TrainerState, checkpoint: Path | None) -> None:
+        report: Report = {
             "trial": self.trial.trial,
             "step": state.global_step,
             "steps": state.max_steps,
             "epoch": len(self.history),
             "loss": self.loss,
         }
-        if self.history and self.history[-1]["validation_accuracy"] is not None:
-            metrics["validation_accuracy"] = self.history[-1]["validation_accuracy"]
-        if self.to_ray:
-            self.to_ray(metrics, checkpoint)
-        if self.hear:
-            self.hear(metrics)
+        accuracy = self.history[-1].validation_accuracy if self.history else None
+        if accuracy is not None:
+            report["validation_accuracy"] = accuracy
+        self.on_report(report, checkpoint)
 
     def _accuracy(self, student: Student, questions: pa.Table) -> float | None:
-        """Share of right answers; the workers share the questions."""
+        """Return the fraction of right answers, None without questions; the workers share the questions."""
         if not questions.num_rows:
             return None
-        settings, rank, world = self.trial.settings, sharding.rank(), sharding.world()
-        mine = questions.take(list(range(rank, questions.num_rows, world)))
-        right = sum(evaluate.ask(student, mine, self.trial.method, settings)["correct"].to_pylist())
+        rank, world = sharding.rank(), sharding.world()
+        own_rows = questions.take(list(range(rank, questions.num_rows, world)))
+        answers = evaluate.evaluate(student, own_rows, self.trial.method, self.trial.settings)
+        correct = sum(answers["correct"].to_pylist())
         if world > 1:
-            count = torch.tensor([right], device=self.trainer.args.device)
+            count = torch.tensor([correct], device=self.trainer.args.device)
             torch.distributed.all_reduce(count)
-            right = int(count)
-        return right / questions.num_rows
+            correct = int(count)
+        return correct / questions.num_rows
 
 
 def diverged(trial: Trial, what: str) -> StudentError:
+    """Return the error of a training whose numbers left the finite ones; `what` says when."""
     return StudentError(
         f"{what}: {trial.student} on {trial.task} ({trial.method}).",
         "Lower students.learning_rate, set students.max_grad_norm (1.0) or students.precision fp32.",
     )
-
-
-def saved_in(settings: StudentSettings, bf16: bool) -> torch.dtype:
-    return torch.bfloat16 if bf16 and settings.save_precision == "as_trained" else torch.float32
-
-
-def save(student: Student, folder: Path, dtype: torch.dtype) -> None:
-    """A folder that `from_pretrained` opens; ends the student's training."""
-    model = sharding.merged(student.model).to(dtype)
-    model.config.use_cache = True
-    model.save_pretrained(folder)
-    student.tokenizer.save_pretrained(folder)
-
-
-def tell_ray(metrics: dict[str, Any], checkpoint: Path | None) -> None:
-    import ray.train
-
-    if checkpoint is None:
-        ray.train.report(metrics)
-    elif sharding.rank() == 0:
-        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(checkpoint))
-    else:
-        ray.train.report(metrics)

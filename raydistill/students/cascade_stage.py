@@ -1,38 +1,58 @@
-"""When students consult the teacher: confidences on validation and test questions, curves, and the threshold to use.
+"""When students pass questions on to the teacher: a curve for each student, and the threshold to use.
 
-The teacher's answers are those of the run's zero_shot and few_shot tables: nothing is asked again.
+The teacher's answers are those of the run's zero_shot and few_shot tables: no call is made.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydistill.config import Settings
-from raydistill.method import answers
+from raydistill.config import CascadeSettings, Settings
+from raydistill.method.methods import METHODS
 from raydistill.runtime.errors import SettingsError
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
-from raydistill.students import cascade, grid, predict
-from raydistill.tables import CASCADE, PREDICTIONS
+from raydistill.students import cascade, cascade_answers, grid
+from raydistill.students.answering import Assignment
+from raydistill.students.cascade_answers import ScoredAnswer
+from raydistill.students.records import StudentRow, student_rows
+from raydistill.tables import CASCADE
 
 
-class Answered(NamedTuple):
+class CascadeRow(NamedTuple):
+    """One row of CASCADE (fields as in tables.CASCADE)."""
+
+    trial: str
+    task: str
+    student: str
+    method: str
+    confidence: str
     split: str
-    question_id: str
-    confidence: float
-    correct: bool
+    threshold: float
+    teacher_fraction: float
+    accuracy: float
+    chosen: bool
+
+
+class _Compared(NamedTuple):
+    """Student and teacher on the questions of one split that both answered."""
+
+    confidence: list[float]
+    student: list[bool]
+    """Whether the student's answer is right."""
+    teacher: list[bool]
+    """Whether the teacher's is."""
 
 
 def check(samples: pa.Table, settings: Settings) -> None:
-    """Before Ray is started: is there somebody to pass questions on to, and something to choose a threshold by?
+    """Check, before Ray is started, that there is a teacher to pass questions on to, and a way to choose a threshold.
 
     Raises:
-        SettingsError: the teacher was asked nothing, or the students were trained without a validation part.
+        SettingsError: the teacher has no samples, or the students were trained without a validation part.
     """
     if not samples.num_rows:
         raise SettingsError(
@@ -46,7 +66,7 @@ def check(samples: pa.Table, settings: Settings) -> None:
         )
 
 
-def consult(
+def run(
     questions: pa.Table,
     training: pa.Table,
     students: pa.Table,
@@ -56,110 +76,128 @@ def consult(
     store: Store,
     progress: Progress,
 ) -> pa.Table:
-    """CASCADE of every trained student: a curve for each confidence and split, with the chosen threshold marked.
+    """Return CASCADE of every trained student: a curve for each confidence and split, the chosen threshold marked.
 
     Args:
+        questions: QUESTIONS.
+        training: TRAINING.
+        students: STUDENTS.
+        predictions: PREDICTIONS on the test questions.
         samples: SAMPLES of the teacher, zero-shot and few-shot together.
+        settings: of the run.
+        store: the run directory.
+        progress: shows the questions.
 
     Raises:
         SettingsError: see `check`; or no student was trained with these settings.
     """
     check(samples, settings)
-    trials = {t.trial: t for t in grid.plan(questions, training, settings, store)[0]}
-    trained = [s for s in students.to_pylist() if s["trial"] in trials and not s["error"]]
-    if not trained:
+    validation = _validation_assignments(questions, training, students, settings, store)
+    if not validation:
         raise SettingsError(
             f"No student in {store.path} was trained with these settings.",
             "Give the settings that the pipeline ran with (settings.yaml there), or run the pipeline again.",
         )
-    tests = questions.filter(pc.is_in(questions["split"], pa.array(predict.TEST_SPLITS)))
-    held_out = [(s, trials[s["trial"]].validation) for s in trained]
-    rows: list[dict[str, Any]] = []
-    votes = settings.cascade.votes
-    total = sum(t.num_rows for _, t in held_out)
-    with progress.stage("cascade", total=total) as stage:
-        sure: dict[str, list[Answered]] = defaultdict(list)
-        for part in predict.answers(held_out, settings):
-            sure[part["trial"][0].as_py()] += _sure(part, "validation")
-            stage.update(stage.done + part.num_rows)
-        for student in trained:
-            sure[student["trial"]] += _sure(predictions.filter(pc.field("trial") == student["trial"]), None)
-            rows += _curves(student, "probability", sure[student["trial"]], samples, settings)
-        if votes:
-            everything = [(s, pa.concat_tables([v, tests.filter(pc.field("task") == s["task"])])) for s, v in held_out]
-            stage.update(0, total=votes * sum(t.num_rows for _, t in everything))
-            drawn: dict[str, list[pa.Table]] = defaultdict(list)
-            for part in predict.answers(everything, settings, samples=range(votes)):
-                drawn[part["trial"][0].as_py()].append(part)
-                stage.update(stage.done + part.num_rows)
-            for student in trained:
-                mine = [PREDICTIONS.empty_table(), *drawn[student["trial"]]]  # nothing of one that cannot be opened
-                rows += _curves(student, "votes", list(_agreed(pa.concat_tables(mine), questions)), samples, settings)
-        stage.finish(f"{len(trained)} students")
-    return pa.Table.from_pylist(rows, schema=CASCADE)
+    cascade_rows: list[CascadeRow] = []
+    with progress.stage("cascade") as stage:
+        probability_answers = cascade_answers.by_probability(validation, predictions, settings, stage)
+        for assignment in validation:
+            student = assignment.student
+            cascade_rows += _curves(
+                student, "probability", probability_answers[student.trial], samples, settings.cascade
+            )
+        if settings.cascade.votes:
+            vote_answers = cascade_answers.by_votes(validation, questions, settings, stage)
+            for assignment in validation:
+                student = assignment.student
+                cascade_rows += _curves(student, "votes", vote_answers[student.trial], samples, settings.cascade)
+        stage.finish(f"{len(validation)} students")
+    return pa.Table.from_pylist([row._asdict() for row in cascade_rows], schema=CASCADE)
 
 
-def _sure(predictions: pa.Table, split: str | None) -> list[Answered]:
-    return [
-        Answered(split or p["split"], p["question_id"], p["confidence"], p["correct"]) for p in predictions.to_pylist()
-    ]
-
-
-def _agreed(drawn: pa.Table, questions: pa.Table) -> Iterable[Answered]:
-    """The vote on each question of one student's sampled answers."""
-    asked = {q["question_id"]: q for q in questions.to_pylist()}
-    by_question: dict[str, list[str | None]] = defaultdict(list)
-    for row in drawn.to_pylist():
-        by_question[row["question_id"]].append(row["prediction"])
-    for question_id, predictions in by_question.items():
-        question = asked[question_id]
-        answer, share = cascade.vote(predictions)
-        right = answers.is_correct(
-            answer, question["answer"], answer_type=question["answer_type"], task=question["task"]
-        )
-        split = "validation" if question["split"] == "train" else question["split"]
-        yield Answered(split, question_id, share, right)
+def _validation_assignments(
+    questions: pa.Table, training: pa.Table, students: pa.Table, settings: Settings, store: Store
+) -> list[Assignment]:
+    """Return the students that were trained with these settings, with their validation questions."""
+    trials, _ = grid.plan(questions, training, settings, store)
+    validation = {trial.trial: trial.validation for trial in trials}
+    assignments = []
+    for student in student_rows(students):
+        if student.trial in validation and not student.error:
+            assignments.append(Assignment(student, validation[student.trial]))
+    return assignments
 
 
 def _curves(
-    student: dict[str, Any], confidence: str, answered: list[Answered], samples: pa.Table, settings: Settings
-) -> list[dict[str, Any]]:
-    teacher = _teacher(samples, student["task"], student["method"])
-    drawn = {}
-    for split in dict.fromkeys(a.split for a in answered):
-        # Questions that the teacher's run left without an answer cannot be passed on.
-        known = [a for a in answered if a.split == split and a.question_id in teacher]
-        drawn[split] = (
-            [a.confidence for a in known],
-            [a.correct for a in known],
-            [teacher[a.question_id] for a in known],
-        )
-    curves = {split: cascade.curve(*rows) for split, rows in drawn.items()}
-    goal = settings.cascade
-    share = goal.teacher_fraction if goal.accuracy is None else None
-    chosen = None
+    student: StudentRow,
+    confidence: str,
+    scored: Sequence[ScoredAnswer],
+    samples: pa.Table,
+    settings: CascadeSettings,
+) -> list[CascadeRow]:
+    """Return the rows of one student and kind of confidence."""
+    compared_by_split = _compare(scored, _teacher_correct(samples, student))
+    curves = {split: cascade.curve(*compared) for split, compared in compared_by_split.items()}
+    threshold = None
     if curves.get("validation"):
-        chosen = cascade.choose(curves["validation"], teacher_fraction=share, accuracy=goal.accuracy)
-    rows = []
+        threshold = _choose(curves["validation"], settings)
+    cascade_rows = []
     for split, points in curves.items():
-        marked = [(p, False) for p in points]
-        if chosen is not None and points:
-            marked.append((cascade.at(chosen, *drawn[split]), True))
-        rows += [
-            {name: student[name] for name in ("trial", "task", "student", "method")}
-            | {"confidence": confidence, "split": split, "chosen": mark}
-            | point._asdict()
-            for point, mark in marked
-        ]
-    return rows
+        for point in points:
+            cascade_rows.append(_row(student, confidence, split, point, chosen=False))
+        if threshold is not None and points:
+            chosen_point = cascade.at(threshold, *compared_by_split[split])
+            cascade_rows.append(_row(student, confidence, split, chosen_point, chosen=True))
+    return cascade_rows
 
 
-def _teacher(samples: pa.Table, task: str, method: str) -> dict[str, bool]:
-    """Whether the teacher's greedy answer is right (by the robust judge, as the student's), by question: of the
-    student's own method where there is one.
+def _choose(points: Sequence[cascade.Point], settings: CascadeSettings) -> float:
+    """Return the threshold that the validation questions suggest for the settings' target."""
+    if settings.accuracy is not None:
+        return cascade.choose(points, accuracy=settings.accuracy)
+    return cascade.choose(points, teacher_fraction=settings.teacher_fraction)
+
+
+def _compare(scored: Sequence[ScoredAnswer], teacher_correct: dict[str, bool]) -> dict[str, _Compared]:
+    """Return student and teacher by split; questions that the teacher left without an answer cannot be passed on."""
+    compared_by_split: dict[str, _Compared] = {}
+    for score in scored:
+        compared = compared_by_split.setdefault(score.split, _Compared([], [], []))
+        if score.question_id in teacher_correct:
+            compared.confidence.append(score.confidence)
+            compared.student.append(score.correct)
+            compared.teacher.append(teacher_correct[score.question_id])
+    return compared_by_split
+
+
+def _row(student: StudentRow, confidence: str, split: str, point: cascade.Point, *, chosen: bool) -> CascadeRow:
+    return CascadeRow(
+        trial=student.trial,
+        task=student.task,
+        student=student.student,
+        method=student.method,
+        confidence=confidence,
+        split=split,
+        threshold=point.threshold,
+        teacher_fraction=point.teacher_fraction,
+        accuracy=point.accuracy,
+        chosen=chosen,
+    )
+
+
+def _teacher_correct(samples: pa.Table, student: StudentRow) -> dict[str, bool]:
+    """Return whether the teacher's greedy answer is right, by question, read by the robust rules as the student's.
+
+    It is the answer to the student's own method; of a student that has no teacher, to the last method that has one.
     """
-    greedy = samples.filter((pc.field("task") == task) & (pc.field("degree") == 1) & (pc.field("error") == ""))
-    methods = set(greedy["method"].to_pylist())
-    best = next((m for m in (method, "new_fine_tune_cot", "few_shot_unfiltered", "fine_tune_cot") if m in methods), "")
-    mine = greedy.filter(pc.field("method") == best)
-    return dict(zip(mine["question_id"].to_pylist(), mine["robust_correct"].to_pylist(), strict=True))
+    is_greedy = (pc.field("task") == student.task) & (pc.field("degree") == 1) & (pc.field("error") == "")
+    greedy = samples.filter(is_greedy)
+    answered_methods = set(greedy["method"].to_pylist())
+    teacher_methods = [method.name for method in METHODS.values() if method.asks_teacher]
+    method = ""
+    for name in (student.method, *reversed(teacher_methods)):
+        if name in answered_methods:
+            method = name
+            break
+    own = greedy.filter(pc.field("method") == method)
+    return dict(zip(own["question_id"].to_pylist(), own["robust_correct"].to_pylist(), strict=True))

@@ -1,35 +1,48 @@
-"""Early stopping by asynchronous successive halving (ASHA, Li et al. 2020), by word rather than by force.
+"""Early stopping by asynchronous successive halving (ASHA, Li et al. 2020) in which trials end themselves.
 
-A trial that falls behind is told so in its folder, and ends itself. Tune would kill it instead, and Ray Train's
+A trial that falls behind finds a file in its folder, and ends itself. Tune would kill it instead, and Ray Train's
 processes beside it one by one: a controller that outlives its worker by a moment asks for another, whose CPU nobody
 gives back.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from raydistill.runtime.store import Store
-from raydistill.students.trial import STOP
+from raydistill.students.trial_files import STOP_FILE
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
 
 
-class Halving(AsyncHyperBandScheduler):
-    """ASHA whose decisions are files `students/<trial>/stop` of the run in `run`."""
+class CooperativeASHA(AsyncHyperBandScheduler):
+    """ASHA whose decisions are files `students/<trial>/stop` in a run directory.
 
-    def __init__(self, run: str, **how: Any) -> None:
-        super().__init__(**how)
+    Args:
+        run: the run directory.
+        **options: of AsyncHyperBandScheduler.
+    """
+
+    def __init__(self, run: str, **options: Any) -> None:
+        super().__init__(**options)
         self.run = run
-        self.told: set[str] = set()
+        self.stopped: set[str] = set()
+        """Tune's ids of the trials that were told to end."""
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        behind = trial.trial_id in self.told
-        if not behind and super().on_trial_result(tune_controller, trial, result) == self.STOP:
-            self.told.add(trial.trial_id)
-            Store(self.run).write_text(f"students/{result['trial']}/{STOP}", "")
+    def on_trial_result(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> str:
+        """Let ASHA decide; a trial that it would stop is told so once, and goes on until it ends itself."""
+        if trial.trial_id not in self.stopped:
+            decision = super().on_trial_result(tune_controller, trial, result)
+            if decision == self.STOP:
+                self.stopped.add(trial.trial_id)
+                Store(self.run).write_text(f"students/{result['trial']}/{STOP_FILE}", "")
         return str(self.CONTINUE)
 
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        if trial.trial_id not in self.told:  # else its last figures are of no full relaxation_level
+    def on_trial_complete(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> None:
+        """Let ASHA compare the last result, unless the trial was stopped: that result is of no full epoch."""
+        if trial.trial_id not in self.stopped:
             super().on_trial_complete(tune_controller, trial, result)

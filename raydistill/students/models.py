@@ -7,12 +7,16 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from raydistill.runtime import folders
 from raydistill.runtime.errors import UserError
+from raydistill.runtime.formatting import first_line
+from raydistill.students import model_folders
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 EMBEDDED = "smollm2-135m"
 
@@ -22,42 +26,48 @@ class StudentError(UserError):
 
 
 class Student(NamedTuple):
+    """A model with its tokenizer."""
+
     model: Any
-    tokenizer: Any
+    """A PreTrainedModel, or peft's around one, or torch's FSDP module of one."""
+    tokenizer: PreTrainedTokenizerBase
     seq2seq: bool
+    """An encoder-decoder rather than a decoder."""
 
     @property
     def context(self) -> int | None:
-        """Longest sequence in tokens that the model has positions for; None where positions are relative."""
+        """Longest sequence in tokens that the model has positions for; None if positions are relative."""
         return getattr(self.model.config, "max_position_embeddings", None)
 
     @property
     def start(self) -> int:
         """First token of an encoder-decoder's output."""
-        config = self.model.config
-        start = getattr(config, "decoder_start_token_id", None)
+        start = getattr(self.model.config, "decoder_start_token_id", None)
         return start if start is not None else self.tokenizer.pad_token_id
 
 
 def locate(name: str) -> str:
-    """Student `name` as every node understands it: folders made absolute, other names as they are."""
+    """Return student `name` as every node understands it: folders made absolute, other names as they are."""
     path = Path(name).expanduser()
-    return str(path.resolve()) if name != EMBEDDED and path.is_dir() else name
+    is_folder = name != EMBEDDED and path.is_dir()
+    return str(path.resolve()) if is_folder else name
 
 
 def fetch(location: str) -> str:
-    """What `from_pretrained` opens on this machine: the embedded student is unpacked at its first use, a folder behind
-    a URI is copied here; hub ids and paths stay as they are.
+    """Return what `from_pretrained` opens on this machine.
+
+    The embedded student is unpacked at its first use, a folder behind a URI is copied here; hub ids and paths stay as
+    they are.
     """
     if location == EMBEDDED:
         from raydistill.runtime import weights
 
         return str(weights.smollm2_folder())
-    return folders.fetch(location) if "://" in location else location
+    return model_folders.fetch(location) if "://" in location else location
 
 
 def check(location: str) -> None:
-    """Look at a student's configuration and tokenizer only, so that a wrong name costs no training start.
+    """Read a student's configuration and tokenizer only, so that a wrong name costs no training start.
 
     Raises:
         StudentError: see `open_student`.
@@ -73,27 +83,29 @@ def open_student(location: str, *, dtype: torch.dtype = torch.float32) -> Studen
         StudentError: there is no such model, it is no text-to-text model, or its tokenizer has no end token.
     """
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
-    from transformers.utils import logging as library
+    from transformers.utils import logging as transformers_logging
 
-    library.disable_progress_bar()  # of loading and saving weights, over our own line
+    transformers_logging.disable_progress_bar()  # of loading and saving weights, over our own line
     location = fetch(location)
     config = _config(location)
     tokenizer = _tokenizer(location, config)
-    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    seq2seq = bool(config.is_encoder_decoder)
+    model_class = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
     with _named(location):
-        model = kind.from_pretrained(location, dtype=dtype)
-    return Student(model, tokenizer, bool(config.is_encoder_decoder))
+        model = model_class.from_pretrained(location, dtype=dtype)
+    return Student(model, tokenizer, seq2seq)
 
 
-def _config(location: str) -> Any:
+def _config(location: str) -> PretrainedConfig:
     from transformers import AutoConfig
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; what comes of them is said below
+    # Its retries would be shown; what comes of them is in the error below.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     with _named(location):
         return AutoConfig.from_pretrained(location)
 
 
-def _tokenizer(location: str, config: Any) -> Any:
+def _tokenizer(location: str, config: PretrainedConfig) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     with _named(location):
@@ -107,21 +119,18 @@ def _tokenizer(location: str, config: Any) -> Any:
 
 @contextmanager
 def _named(location: str) -> Iterator[None]:
+    """Turn whatever the readers of torn or foreign files raise into an error that names the student."""
     try:
         yield
-    except Exception as error:  # torn or foreign files raise whatever their readers raise
+    except Exception as error:
         raise StudentError(
-            f"The student {location} cannot be opened: {_first_line(error)}",
+            f"The student {location} cannot be opened: {first_line(error)}",
             "students.models takes smollm2-135m, a Hugging Face hub id (needs the hub, or its cache) or a folder.",
         ) from None
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def with_lora(student: Student, rank: int) -> Student:
-    """The student with LoRA adapters on all linear layers but the output's, everything else frozen.
+    """Return the student with LoRA adapters on all linear layers but the output's, everything else frozen.
 
     Raises:
         StudentError: peft is not installed.
@@ -136,18 +145,24 @@ def with_lora(student: Student, rank: int) -> Student:
 
 
 def accepts(model: Any, argument: str) -> bool:
-    """True where the model's `forward` takes `argument` (that of the model under LoRA adapters)."""
-    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    """Return True if the model's `forward` takes `argument` (that of the model under LoRA adapters)."""
+    if hasattr(model, "get_base_model"):
+        model = model.get_base_model()
     return argument in inspect.signature(type(model).forward).parameters
 
 
+def compute_dtype(bf16: bool) -> torch.dtype:
+    """Return the numbers that a student computes in."""
+    return torch.bfloat16 if bf16 else torch.float32
+
+
 def use_bf16(precision: str, gpu: bool) -> bool:
-    """Whether to compute in bfloat16: "auto" where the hardware multiplies it faster than float32."""
+    """Return True to compute in bfloat16; with "auto" if the hardware multiplies it faster than float32."""
     if precision != "auto":
         return precision == "bf16"
     if gpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capability: dict[str, Any] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # older torch cannot tell: float32 is always right
-    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16"))
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return False  # older torch cannot tell: float32 is always right
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,4 +1,4 @@
-"""Every student's answers to its task's test questions: Ray Data actors, one model each, greedy and batched.
+"""Every student's answers to its task's test questions.
 
 A trial's answers are kept in `students/<trial>/predictions.parquet`, named by what they depend on: another trial in the
 grid costs only its own answers.
@@ -6,147 +6,98 @@ grid costs only its own answers.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
 
 from raydistill.config import Affects, Settings, StudentSettings
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store, content_hash, fingerprint
-from raydistill.students import card, evaluate
-from raydistill.students.models import Student, StudentError, open_student, use_bf16
-from raydistill.students.schedule import resources
-from raydistill.tables import PREDICTIONS, QUESTIONS
+from raydistill.students import card
+from raydistill.students.answering import Assignment, answer
+from raydistill.students.records import StudentRow, student_rows
+from raydistill.tables import PREDICTIONS
 
 TEST_SPLITS = ["test", "test_unseen"]
-LARGEST_BLOCK = 1024  # questions; a block is what is lost when an actor dies
 
-GREEDY = -1  # sample number of a greedy answer
 
-_WORK = pa.schema(
-    [("sample", pa.int32()), ("trial", pa.string()), ("method", pa.string()), ("checkpoint", pa.string()), *QUESTIONS]
-)
+class _Work(NamedTuple):
+    """A student, its test questions, and the key of its answers to them."""
+
+    student: StudentRow
+    questions: pa.Table
+    key: str
 
 
 def predict(questions: pa.Table, students: pa.Table, settings: Settings, store: Store, progress: Progress) -> pa.Table:
-    """PREDICTIONS of every student that has a checkpoint on the splits test and test_unseen of its task."""
-    tests = questions.filter(pc.is_in(questions["split"], pa.array(TEST_SPLITS)))
-    wanted = {s["trial"]: s for s in students.to_pylist() if not s["error"]}
-    asked = {trial: tests.filter(pc.field("task") == s["task"]) for trial, s in wanted.items()}
-    keys = {trial: _key(asked[trial], settings.students, s["checkpoint"]) for trial, s in wanted.items()}
-    finished = {trial: table for trial in wanted if (table := _read(store, trial, keys[trial])) is not None}
-    pending = [trial for trial in wanted if trial not in finished and asked[trial].num_rows]
-    total = sum(asked[trial].num_rows for trial in wanted)
-    with progress.stage("predictions", total=total) as stage:
-        stage.update(sum(t.num_rows for t in finished.values()))
-        work = [(wanted[trial], asked[trial]) for trial in pending]
-        parts: dict[str, list[pa.Table]] = {trial: [] for trial in pending}
-        for answered in answers(work, settings) if work else []:
-            trial = answered["trial"][0].as_py()
-            parts[trial].append(answered)
-            if sum(p.num_rows for p in parts[trial]) == asked[trial].num_rows:
-                finished[trial] = pa.concat_tables(parts.pop(trial)).sort_by("question_id")
-                _write(store, trial, keys[trial], finished[trial])
-                card.write(wanted[trial], asked[trial], finished[trial], settings.teacher, store)
-            stage.update(stage.done + answered.num_rows)
-        lost = len(parts)  # opened by nobody, so answered by nobody
-        stage.finish(
-            f"{total:,} questions"
-            + (f", {len(wanted) - len(pending)} students answered before" if len(pending) < len(wanted) else "")
-            + (f", {lost} could not be opened and are in no figure" if lost else "")
-        )
-    tables = [finished[trial] for trial in wanted if trial in finished]
-    table = pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
-    return table.sort_by([("trial", "ascending"), ("split", "ascending"), ("question_id", "ascending")])
+    """Return PREDICTIONS of every student that has a checkpoint on the splits test and test_unseen of its task.
 
-
-def answers(
-    work: list[tuple[dict[str, Any], pa.Table]], settings: Settings, samples: Sequence[int] = (GREEDY,)
-) -> Iterable[pa.Table]:
-    """PREDICTIONS of students (STUDENTS rows) on questions, block by block, each of one trial and one of `samples`.
-
-    A sample other than GREEDY is drawn at `cascade.temperature`, with its number as the seed. A student that cannot be
-    opened answers nothing.
+    Args:
+        questions: QUESTIONS of all tasks.
+        students: STUDENTS.
+        settings: of the run.
+        store: the run directory.
+        progress: shows the questions.
     """
-    if settings.local or settings.students.num_workers == 0:
-        student = _Answering(settings.students, torch.cuda.is_available(), settings.cascade.temperature)
-        yield from (part for block in _blocks(work, LARGEST_BLOCK, samples) if (part := student(block)).num_rows)
-        return
-    import ray.data
-
-    one = settings.students.model_copy(update={"workers": 1})
-    needs = resources(settings.model_copy(update={"students": one}))
-    actors = min(needs.at_once, settings.students.max_concurrent_trials * settings.students.num_workers)
-    rows = sum(table.num_rows for _, table in work)
-    largest = min(LARGEST_BLOCK, max(settings.students.generation_batch_size, math.ceil(rows / (2 * actors))))
-    blocks = _blocks(work, largest, samples)
-    answered = ray.data.from_arrow(blocks).map_batches(
-        _Answering,
-        fn_constructor_args=(settings.students, needs.gpus > 0, settings.cascade.temperature),
-        batch_size=None,  # a block is a batch: the questions of one student
-        batch_format="pyarrow",
-        num_cpus=needs.cpus,
-        num_gpus=needs.gpus or None,
-        compute=ray.data.ActorPoolStrategy(size=min(actors, len(blocks)), max_tasks_in_flight_per_actor=1),
+    works = _works(questions, students, settings.students)
+    finished: dict[str, pa.Table] = {}
+    pending: dict[str, _Work] = {}
+    for work in works:
+        trial = work.student.trial
+        predictions = _read(store, trial, work.key)
+        if predictions is not None:
+            finished[trial] = predictions
+        elif work.questions.num_rows:
+            pending[trial] = work
+    total = sum(work.questions.num_rows for work in works)
+    kept = len(works) - len(pending)
+    with progress.stage("predictions", total=total) as stage:
+        stage.update(sum(table.num_rows for table in finished.values()))
+        parts: dict[str, list[pa.Table]] = {trial: [] for trial in pending}
+        for part in answer([Assignment(work.student, work.questions) for work in pending.values()], settings):
+            trial = part["trial"][0].as_py()
+            parts[trial].append(part)
+            predictions = pa.concat_tables(parts[trial])
+            if predictions.num_rows == pending[trial].questions.num_rows:
+                finished[trial] = _finish(pending[trial], predictions, settings, store)
+                del parts[trial]
+            stage.update(stage.done + part.num_rows)
+        stage.finish(_summary(total, kept=kept, unopened=len(parts)))
+    tables = [PREDICTIONS.empty_table(), *finished.values()]
+    return pa.concat_tables(tables).sort_by(
+        [("trial", "ascending"), ("split", "ascending"), ("question_id", "ascending")]
     )
-    parts = answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    yield from (part for part in parts if isinstance(part, pa.Table) and part.num_rows)
 
 
-def _blocks(work: list[tuple[dict[str, Any], pa.Table]], largest: int, samples: Sequence[int]) -> list[pa.Table]:
-    """Work cut into blocks of one student each, the longest questions first."""
-    blocks = []
-    for student, questions in work:
-        order = pc.sort_indices(pc.utf8_length(questions["question"]), sort_keys=[("", "descending")])
-        questions = questions.take(order).combine_chunks()
-        for name in ("checkpoint", "method", "trial"):
-            column = pa.repeat(pa.scalar(student[name], pa.string()), questions.num_rows)
-            questions = questions.add_column(0, name, column)
-        for sample in samples:
-            numbered = questions.add_column(0, "sample", pa.repeat(pa.scalar(sample, pa.int32()), questions.num_rows))
-            blocks += [numbered.slice(at, largest).cast(_WORK) for at in range(0, questions.num_rows, largest)]
-    return blocks
+def _works(questions: pa.Table, students: pa.Table, settings: StudentSettings) -> list[_Work]:
+    """Return the work of each student that was not left out by an error."""
+    tests = questions.filter(pc.is_in(questions["split"], pa.array(TEST_SPLITS)))
+    works = []
+    for student in student_rows(students):
+        if not student.error:
+            task_tests = tests.filter(pc.field("task") == student.task)
+            works.append(_Work(student, task_tests, _key(task_tests, settings, student.checkpoint)))
+    return works
 
 
-class _Answering:
-    """A Ray Data actor: the student of its last block stays loaded."""
+def _summary(total: int, *, kept: int, unopened: int) -> str:
+    """Return the sentence that stays when the stage is done."""
+    parts = [f"{total:,} questions"]
+    if kept:
+        parts.append(f"{kept} students answered before")
+    if unopened:
+        parts.append(f"{unopened} could not be opened and are excluded from the results")
+    return ", ".join(parts)
 
-    def __init__(self, settings: StudentSettings, gpu: bool, temperature: float) -> None:
-        self.settings, self.gpu, self.temperature = settings, gpu, temperature
-        self.loaded: tuple[str, Student] | None = None
 
-    def __call__(self, block: pa.Table) -> pa.Table:
-        if not block.num_rows:
-            return PREDICTIONS.empty_table()
-        checkpoint, method, trial = (block[name][0].as_py() for name in ("checkpoint", "method", "trial"))
-        if self.loaded is None or self.loaded[0] != checkpoint:
-            self.loaded = None  # frees the last one first
-            dtype = torch.bfloat16 if use_bf16(self.settings.precision, self.gpu) else torch.float32
-            try:
-                student = open_student(checkpoint, dtype=dtype)
-            except StudentError:  # no answers: the results say how many are missing, and other students go on
-                return PREDICTIONS.empty_table()
-            if self.gpu:
-                student.model.to("cuda")
-            self.loaded = (checkpoint, student)
-        sample = block["sample"][0].as_py()
-        answered = evaluate.ask(
-            self.loaded[1],
-            block.select(QUESTIONS.names),
-            method,
-            self.settings,
-            temperature=0.0 if sample == GREEDY else self.temperature,
-            seed=sample,
-        )
-        columns = {name: answered[name] for name in answered.column_names}
-        columns |= {name: block[name] for name in ("task", "split")}
-        columns["trial"] = pa.array([trial] * block.num_rows, pa.string())
-        return pa.table({name: columns[name] for name in PREDICTIONS.names}, schema=PREDICTIONS)
+def _finish(work: _Work, predictions: pa.Table, settings: Settings, store: Store) -> pa.Table:
+    """Keep a student's complete predictions, and write its model card."""
+    predictions = predictions.sort_by("question_id")
+    _write(store, work.student.trial, work.key, predictions)
+    card.write(work.student, work.questions, predictions, settings.teacher, store)
+    return predictions
 
 
 def _key(questions: pa.Table, settings: StudentSettings, checkpoint: str) -> str:
@@ -154,7 +105,7 @@ def _key(questions: pa.Table, settings: StudentSettings, checkpoint: str) -> str
 
 
 def _read(store: Store, trial: str, key: str) -> pa.Table | None:
-    """A trial's finished predictions, if they were made under `key`."""
+    """Return a trial's finished predictions, if they were made under `key`."""
     name = f"students/{trial}/predictions"
     if store.read_text(f"{name}.key") != key:
         return None

@@ -5,243 +5,205 @@ What a trial gave, or why it failed, is in its own folder; nothing that Ray reme
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from raydistill.config import Settings, StudentSettings
-from raydistill.runtime.errors import SettingsError
+from raydistill.config import Settings
+from raydistill.runtime import ray_internals
 from raydistill.runtime.progress import Stage
 from raydistill.runtime.store import Store
+from raydistill.students import trial_files
+from raydistill.students.reports import FitConfig, Report
 from raydistill.students.trial import Trial
+from raydistill.students.trial_files import PLACEMENT_GROUP_FILE
+from raydistill.students.trial_resources import TrialResources, is_own_machine, trial_resources
 
-PLACE = "ray/place"  # in a trial's folder: the id of the placement group that its workers have
-DRIVER = {"node:__internal_head__": 0.001}  # a trial's driver only waits: on the head node, without a CPU
+if TYPE_CHECKING:
+    from ray.tune import Result
+
+TunePoint: TypeAlias = dict[str, Any]
+"""A point of Tune's search space."""
+
+TrialMaker: TypeAlias = Callable[[TunePoint], Trial]
+"""Makes the trial of a point of Tune's search space; pickled, and called again where the trial runs."""
 
 
-def here(trials: list[Trial], store: Store, stage: Stage) -> None:
-    """One after another in this process, through Ray Train's local mode: breakpoints work, Ray is not started."""
+def runs_in_process(settings: Settings) -> bool:
+    """Return True if trials run in this process, without Ray."""
+    return settings.local or settings.students.num_workers == 0
+
+
+def run_in_process(trials: list[Trial], store: Store, stage: Stage) -> None:
+    """Run trials one after another through Ray Train's local mode: breakpoints work, Ray is not started."""
     import ray.train
     import torch
     from ray.train.torch import TorchTrainer
 
     from raydistill.runtime import cluster
+    from raydistill.students.tune_callback import show_report
+
+    def on_report(report: Report, checkpoint: Path | None) -> None:
+        show_report(stage, report)
 
     cluster.quiet()
     for trial in trials:
-        config = {"trial": trial, "gpu": torch.cuda.is_available(), "in_process": True, "hear": _show(stage)}
+        config: FitConfig = {
+            "trial": trial,
+            "gpu": torch.cuda.is_available(),
+            "in_process": True,
+            "on_report": on_report,
+        }
+        trainer = TorchTrainer(
+            _fit,
+            train_loop_config=dict(config),
+            scaling_config=ray.train.ScalingConfig(num_workers=0),
+        )
         try:
-            TorchTrainer(_learn, train_loop_config=config, scaling_config=ray.train.ScalingConfig(num_workers=0)).fit()
-        except Exception as error:  # this trial's own failure; others go on
-            store.write_text(f"{trial.folder}/error.txt", f"{type(error).__name__}: {error}")
-            store.write_text(f"{trial.folder}/traceback.txt", traceback.format_exc())
+            trainer.fit()
+        except Exception as error:  # this trial's own failure; the others go on
+            trial_files.write_error(trial, f"{type(error).__name__}: {error}", store, traceback.format_exc())
         stage.update(stage.done + 1)
 
 
-def on_ray(
-    make: Callable[[dict[str, Any]], Trial],
+def run_with_tune(
+    make_trial: TrialMaker,
     space: dict[str, Any],
     settings: Settings,
     store: Store,
     stage: Stage,
-    **how: Any,
+    **tune_options: Any,
 ) -> None:
-    """Let Tune run the trials that `make` makes of points in `space`, each a driver around one TorchTrainer.
+    """Let Tune run trials, each a driver around one TorchTrainer.
 
-    At most as many at once as fit: trials that wait for each other's resources would wait for ever. `how` goes to
-    TuneConfig (metric, scheduler, search_alg, num_samples).
+    At most as many run at once as fit: trials that wait for each other's resources would wait without end.
+
+    Args:
+        make_trial: the trial of a point of `space`.
+        space: Tune's search space.
+        settings: of the run.
+        store: the run directory.
+        stage: shows the trials.
+        **tune_options: of TuneConfig (metric, mode, scheduler, search_alg, num_samples).
+
+    Raises:
+        SettingsError: not one trial fits on this machine.
     """
     from ray import tune
 
-    needs = resources(settings)
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C ends the run, not just the trials
-    os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # within the first epoch there is no metric yet
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints a table even where verbose is 0
-    trainable = tune.with_parameters(_drive, make=make, needs=needs, own=_own_machine(settings))
+    from raydistill.students.tune_callback import ProgressCallback
+
+    def on_lost(config: TunePoint) -> None:
+        _free_workers(make_trial(config), store)
+
+    needs = trial_resources(settings)
+    ray_internals.silence_tune()
+    trainable = tune.with_parameters(
+        _run_trial, make_trial=make_trial, needs=needs, nodes_may_come=not is_own_machine(settings)
+    )
     tuner = tune.Tuner(
-        tune.with_resources(trainable, DRIVER),
+        # The driver of a trial only waits.
+        tune.with_resources(trainable, ray_internals.HEAD_NODE),
         param_space=space,
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=min(needs.at_once, settings.students.max_concurrent_trials), **how
+            max_concurrent_trials=min(needs.trials_at_once, settings.students.max_concurrent_trials),
+            **tune_options,
         ),
         run_config=tune.RunConfig(
             name=".tune",
-            storage_path=_uri(store, "students"),
+            storage_path=f"{store.path}/students",
             verbose=0,
-            callbacks=[_callback(stage, lambda config: _give_back(make(config), store))],
+            callbacks=[ProgressCallback(stage, on_lost)],
         ),
     )
     try:
         results = tuner.fit()
-        for ended in (results[i] for i in range(len(results))):
-            # Not the training's own failure, which is told already, but Ray's around it.
-            if ended.error is not None and ended.config is not None:
-                trial = make(ended.config)
-                if not any(store.read_text(f"{trial.folder}/{n}") for n in ("metrics.json", "error.txt")):
-                    said = f"Ray ended this trial from outside ({_cause(ended.error)}): give the command again."
-                    store.write_text(f"{trial.folder}/error.txt", said)
-                    store.write_text(f"{trial.folder}/traceback.txt", str(ended.error))
-    finally:  # what is finished, and what is to be gone on with, lies in the trials' own folders
+        for number in range(len(results)):
+            _record_failure(results[number], make_trial, store)
+    finally:  # what is finished, and what a restart needs, lies in the trials' own folders
         store.delete("students/.tune")
 
 
-def _drive(config: dict[str, Any], make: Callable[[dict[str, Any]], Trial], needs: Needs, own: bool) -> None:
-    """One Tune trial: a TorchTrainer of `students.num_workers` workers; its failure becomes the trial's `error.txt`."""
+def _record_failure(result: Result, make_trial: TrialMaker, store: Store) -> None:
+    """Note why a trial failed if Ray ended it: its training's own failure is noted by `_run_trial`."""
+    if result.error is None or result.config is None:
+        return
+    trial = make_trial(result.config)
+    if trial_files.is_finished(trial, store) or trial_files.read_error(trial, store):
+        return
+    cause = ray_internals.failure_cause(result.error)
+    message = f"Ray ended this trial from outside ({cause}): run the same command again."
+    trial_files.write_error(trial, message, store, str(result.error))
+
+
+def _run_trial(config: TunePoint, make_trial: TrialMaker, needs: TrialResources, nodes_may_come: bool) -> None:
+    """Run one Tune trial: a TorchTrainer of `students.num_workers` workers; a failure becomes its `error.txt`.
+
+    Args:
+        config: a point of Tune's search space.
+        make_trial: the trial of such a point.
+        needs: what each worker takes.
+        nodes_may_come: on a cluster, workers wait for nodes that have to be started.
+    """
     import ray.train
     from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.config import FailureConfig  # what ray.train.FailureConfig is at run time
     from ray.tune.integration.ray_train import TuneReportCallback
 
-    from raydistill.runtime import cluster
-
-    trial = make(config)
-    students: StudentSettings = trial.settings
+    trial = make_trial(config)
     store = Store(trial.run)
-    per_worker = {"CPU": needs.cpus} | ({"GPU": needs.gpus} if needs.gpus else {})
+    fit_config: FitConfig = {"trial": trial, "gpu": needs.gpus > 0}
+    resources_per_worker = {"CPU": needs.cpus}
+    worker_environment = {}
+    if needs.gpus:
+        resources_per_worker["GPU"] = needs.gpus
+    else:
+        worker_environment = ray_internals.allocator()
     trainer = TorchTrainer(
-        _learn,
-        train_loop_config={"trial": trial, "gpu": needs.gpus > 0},
+        _fit,
+        train_loop_config=dict(fit_config),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=students.num_workers, use_gpu=needs.gpus > 0, resources_per_worker=per_worker
+            num_workers=trial.settings.num_workers,
+            use_gpu=needs.gpus > 0,
+            resources_per_worker=resources_per_worker,
         ),
         run_config=ray.train.RunConfig(  # type: ignore[call-arg]
-            name="ray",  # the same name goes on from the last epoch
-            storage_path=_uri(store, trial.folder),
+            name="ray",  # a run of the same name goes on from the last epoch
+            storage_path=f"{store.path}/{trial.folder}",
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
-            # Elsewhere than on one's own machine, nodes may still have to be started: wait for them.
-            failure_config=FailureConfig(max_failures=students.max_failures, controller_failure_limit=3 if own else -1),
-            worker_runtime_env={"env_vars": {} if needs.gpus else cluster.allocator()},
+            failure_config=ray_internals.failure_config(trial.settings.max_failures, nodes_may_come=nodes_may_come),
+            worker_runtime_env={"env_vars": worker_environment},
         ),
     )
     try:
         trainer.fit()
     except ray.train.TrainingFailedError as error:
-        store.write_text(f"{trial.folder}/error.txt", _cause(error))
-        store.write_text(f"{trial.folder}/traceback.txt", str(error))
+        trial_files.write_error(trial, ray_internals.failure_cause(error), store, str(error))
 
 
-def _learn(config: dict[str, Any]) -> None:
-    """`train.fit`, imported where it runs: drivers and controllers start without what only workers need."""
+def _fit(config: dict[str, Any]) -> None:
+    """Call `train.fit`, imported where it runs: drivers and controllers start without what only workers need."""
     from raydistill.students.train import fit
 
     if not config.get("in_process"):
-        _note_place(config["trial"])
-    fit(config)
+        _note_placement_group(config["trial"])
+    fit(cast(FitConfig, config))
 
 
-def _note_place(trial: Trial) -> None:
+def _note_placement_group(trial: Trial) -> None:
+    """Let the first worker write down which resources the trial holds."""
     import ray.train
 
-    group = ray.util.get_current_placement_group()
-    if group and ray.train.get_context().get_world_rank() == 0:
-        Store(trial.run).write_text(f"{trial.folder}/{PLACE}", group.id.hex())
+    group_id = ray_internals.current_placement_group()
+    if group_id and ray.train.get_context().get_world_rank() == 0:
+        Store(trial.run).write_text(f"{trial.folder}/{PLACEMENT_GROUP_FILE}", group_id)
 
 
-def _give_back(trial: Trial, store: Store) -> None:
-    """Free the CPUs and GPUs of a trial whose driver has died.
-
-    Ray Train's own cleaner asks the dashboard whether the driver lives, and a Ray that we start has none.
-    """
-    import ray
-    from ray.util.placement_group import PlacementGroup, remove_placement_group
-
-    held = store.read_text(f"{trial.folder}/{PLACE}")
-    if held:
-        time.sleep(1)  # the training's controller goes with its driver; before, it would ask for others
-        remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(held))))
-
-
-def _cause(error: Any) -> str:
-    """The first worker's own exception in one line, rather than Ray's stack of them."""
-    failures = getattr(error, "worker_failures", None) or {0: getattr(error, "controller_failure", error)}
-    first = failures[min(failures)]
-    first = getattr(first, "cause", None) or getattr(first, "_cause", None) or first
-    lines = [line for line in str(first).strip().splitlines() if line.strip()] or [type(first).__name__]
-    return lines[-1] if "Traceback" in str(first) else lines[0]
-
-
-class Needs(NamedTuple):
-    """What one worker takes, and how many trials fit at once."""
-
-    cpus: float
-    gpus: float
-    at_once: int
-
-
-def resources(settings: Settings) -> Needs:
-    """What the settings ask for, or what the machine suggests.
-
-    Raises:
-        SettingsError: not one trial fits on a machine that will not grow.
-    """
-    import ray
-
-    students = settings.students
-    total = ray.cluster_resources()
-    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
-    largest = max(n.get("CPU", 0) for n in nodes)
-    wanted = max(1, students.num_workers * students.max_concurrent_trials)
-    cpus = students.cpus_per_worker or max(1.0, min(largest, total.get("CPU", 0) // wanted))
-    gpus = students.gpus_per_worker if students.gpus_per_worker is not None else float(total.get("GPU", 0) >= 1)
-    fits = []
-    for name, amount in (("CPU", cpus), ("GPU", gpus)):
-        if not amount:
-            continue
-        fits.append(sum(int(n.get(name, 0) / amount + 1e-6) for n in nodes) // students.num_workers)
-        if not fits[-1] and _own_machine(settings):
-            setting = f"students.{name.lower()}s_per_worker"
-            raise SettingsError(
-                f"A trial needs students.num_workers {students.num_workers} × {setting} {amount:g}, "
-                f"but Ray has {total.get(name, 0):g} {name}s here.",
-                f"Lower students.num_workers or {setting}, or connect to a cluster with ray.address.",
-            )
-    # A cluster may grow: what does not fit yet is asked for, and the autoscaler answers.
-    return Needs(cpus, gpus, max(1, min(fits)) if _own_machine(settings) else students.max_concurrent_trials)
-
-
-def _own_machine(settings: Settings) -> bool:
-    return not (settings.ray.address or os.environ.get("RAY_ADDRESS"))
-
-
-def _show(stage: Stage) -> Callable[[dict[str, Any]], None]:
-    def show(report: dict[str, Any]) -> None:
-        step, steps = report["step"], report["steps"]
-        stage.update(part=step / steps, step=f"{step}/{steps}", loss=report["loss"])
-
-    return show
-
-
-def _callback(stage: Stage, died: Callable[[dict[str, Any]], None]) -> Any:
-    """Tune's reports on the progress line; `died` is called with the point of a trial that Ray lost."""
-    from ray import tune
-
-    class Shown(tune.Callback):
-        def __init__(self, stage: Stage, died: Callable[[dict[str, Any]], None]) -> None:
-            self.stage: Stage | None = stage
-            self.died: Callable[[dict[str, Any]], None] | None = died
-
-        def __getstate__(self) -> dict[str, Any]:
-            return {"stage": None, "died": None}  # Tune saves its callbacks; a terminal cannot be saved
-
-        def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
-            if self.stage and "step" in result:
-                _show(self.stage)(result)
-
-        def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            if self.stage:
-                self.stage.update(self.stage.done + 1)
-
-        def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            if self.died:
-                self.died(trial.config)
-            self.on_trial_complete(iteration, trials, trial)
-
-    return Shown(stage, died)
-
-
-def _uri(store: Store, name: str) -> str:
-    return f"{store.path}/{name}"
+def _free_workers(trial: Trial, store: Store) -> None:
+    """Free the CPUs and GPUs of a trial whose driver has died."""
+    group_id = store.read_text(f"{trial.folder}/{PLACEMENT_GROUP_FILE}")
+    if group_id:
+        time.sleep(1)  # the training's controller ends with its driver; before, it would ask for other resources
+        ray_internals.free_placement_group(group_id)

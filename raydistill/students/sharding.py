@@ -1,7 +1,7 @@
 """A student whose weights, gradients and optimiser state are shared out over a trial's workers (torch's FSDP2).
 
 `transformers` and `accelerate` do it; what is here is what they leave out: CPUs, encoder-decoders whose embeddings are
-tied, and the whole model, gathered again, for judging and saving.
+tied, and the whole model, gathered again, for evaluating and saving.
 """
 
 from __future__ import annotations
@@ -21,65 +21,81 @@ if TYPE_CHECKING:
 
 
 def rank() -> int:
-    """This worker's number in its trial, from 0."""
+    """Return this worker's number in its trial, from 0."""
     return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
 
 def world() -> int:
-    """Workers of this trial."""
+    """Return how many workers this trial has."""
     return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
 
 
 def arguments(sharding: str, workers: int) -> dict[str, Any]:
-    """What TrainingArguments takes; nothing where there is one worker, and so nobody to share with."""
-    return {"fsdp": True, "fsdp_config": {"version": 2}} if sharding == "fsdp" and workers > 1 else {}
+    """Return what TrainingArguments takes for `students.sharding`; nothing for one worker, which has all weights."""
+    if sharding != "fsdp" or workers == 1:
+        return {}
+    return {"fsdp": True, "fsdp_config": {"version": 2}}
 
 
 def prepare(trainer: Trainer, student: Student) -> None:
     """Make `trainer` ready to shard `student`'s model when it begins to train, if its arguments ask for that."""
-    args: Any = trainer.args
-    if not args.fsdp:
+    if not trainer.args.fsdp:
         return
     if student.seq2seq:
         # Embeddings of encoder and decoder share a weight but are modules apart: FSDP2 wants a shared weight's modules
         # in one group, and accelerate 1.15 puts just the input's and the output's there. As one module they are.
         student.model.set_input_embeddings(student.model.get_input_embeddings())
-    if args.device.type == "cpu" and not trainer.is_fsdp_enabled:
-        # accelerate shards on GPUs only, though torch does with gloo as well: what it would set there.
-        from accelerate import DistributedType, FullyShardedDataParallelPlugin
-        from accelerate.state import PartialState
-
-        plugin = FullyShardedDataParallelPlugin(**args.fsdp_plugin_args)
-        state = trainer.accelerator.state
-        if state.mixed_precision != "no":
-            plugin.set_mixed_precision(state.mixed_precision)
-        for known in (state, PartialState()):
-            known.__dict__["distributed_type"] = DistributedType.FSDP
-        state.fsdp_plugin = plugin
-        trainer.is_fsdp_enabled = True
+    if trainer.args.device.type == "cpu" and not trainer.is_fsdp_enabled:
+        _enable_on_cpu(trainer)
 
 
-def is_sharded(model: Any) -> bool:
-    """True from the beginning of a sharded training on."""
+def _enable_on_cpu(trainer: Trainer) -> None:
+    """Set what accelerate sets on GPUs only, though torch shards on CPUs as well (gloo)."""
+    from accelerate import DistributedType, FullyShardedDataParallelPlugin
+    from accelerate.state import PartialState
+
+    plugin_options: dict[str, Any] = trainer.args.fsdp_plugin_args or {}
+    plugin = FullyShardedDataParallelPlugin(**plugin_options)
+    state = trainer.accelerator.state
+    if state.mixed_precision != "no":
+        plugin.set_mixed_precision(state.mixed_precision)
+    for accelerate_state in (state, PartialState()):
+        accelerate_state.__dict__["distributed_type"] = DistributedType.FSDP
+    state.fsdp_plugin = plugin
+    trainer.is_fsdp_enabled = True
+
+
+def is_sharded(model: torch.nn.Module) -> bool:
+    """Return True if the model is in a sharded training, or was."""
     return isinstance(model, FSDPModule)
 
 
-def gathered(student: Student, fresh: Callable[[], Student]) -> Student | None:
-    """The student with its whole model on the first worker, None on others; as it is where nothing is sharded.
+def gathered(student: Student, open_base: Callable[[], Student]) -> Student | None:
+    """Return the student with its whole model on the first worker, None on others; as it is if nothing is sharded.
 
-    Every worker must call. `fresh` opens the student as it was before training.
+    Every worker must call. `open_base` opens the student as it was before training.
     """
     if not is_sharded(student.model):
         return student
-    state = get_model_state_dict(student.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
-    return _filled(fresh(), state) if state else None
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    state = get_model_state_dict(student.model, options=options)
+    return _filled(open_base(), state) if state else None
 
 
-def copied(student: Student, fresh: Callable[[], Student], dtype: torch.dtype, device: Any) -> Student:
-    """A whole copy of the student in the middle of training, LoRA merged, on each worker; every worker must call."""
+def copied(student: Student, open_base: Callable[[], Student], dtype: torch.dtype, device: torch.device) -> Student:
+    """Return a whole copy of the student in the middle of training, LoRA merged, on each worker.
+
+    Every worker must call.
+
+    Args:
+        student: in training.
+        open_base: opens it as it was before training.
+        dtype: of the copy's weights.
+        device: of the copy.
+    """
     if is_sharded(student.model):
         state = get_model_state_dict(student.model, options=StateDictOptions(full_state_dict=True))
-        model = _filled(fresh(), state).model
+        model = _filled(open_base(), state).model
     else:
         model = copy.deepcopy(student.model)
         model.__dict__.pop("forward", None)  # accelerate's autocast and its widening of all outputs to float32
@@ -87,7 +103,7 @@ def copied(student: Student, fresh: Callable[[], Student], dtype: torch.dtype, d
 
 
 def merged(model: Any) -> Any:
-    """The model with its LoRA adapters, if it has any, added to the weights."""
+    """Return the model with its LoRA adapters, if it has any, added to the weights."""
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 
 

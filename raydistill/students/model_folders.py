@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 
+from raydistill.runtime.files import filesystem
 from raydistill.runtime.store import Store, fingerprint
 
 
@@ -23,21 +24,18 @@ def publish(local: Path, store: Store, name: str) -> None:
 
 
 def fetch(location: str) -> str:
-    """A local copy of the folder at URI `location`, made once per machine."""
+    """Return a local copy of the folder at URI `location`, made once per machine."""
     local = Path(tempfile.gettempdir(), "raydistill-students", fingerprint(location)[:16])
-    if not local.is_dir():
-        fs, root = pafs.FileSystem.from_uri(location)
-        part = Path(tempfile.mkdtemp(dir=_made(local.parent)))
-        pafs.copy_files(root, str(part), source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem())
-        try:
-            part.rename(local)
-        except OSError:  # another process was first
-            shutil.rmtree(part)
-            if not local.is_dir():
-                raise
+    if local.is_dir():
+        return str(local)
+    fs, root = filesystem(location)
+    local.parent.mkdir(parents=True, exist_ok=True)
+    partial_folder = Path(tempfile.mkdtemp(dir=local.parent))
+    pafs.copy_files(root, str(partial_folder), source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem())
+    try:
+        partial_folder.rename(local)
+    except OSError:  # another process was first
+        shutil.rmtree(partial_folder)
+        if not local.is_dir():
+            raise
     return str(local)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
