@@ -71,7 +71,7 @@ def _stages(run: _Run) -> str:
         few_shot = run.stage("few_shot", [to_ask_again, answers], lambda: run.ask("few_shot", to_ask_again))
     judgements = None
     if settings.curation.llm_judge and plan.needs_teacher(settings):
-        to_judge = llm_judge.asks(questions, zero_shot, few_shot, settings)
+        to_judge = llm_judge.judge_prompts(questions, zero_shot, few_shot, settings)
         how, purse = settings.curation, settings.teacher  # a larger budget judges what is unjudged
         budgets = [how.llm_judge_budget_usd, how.llm_judge_budget_tokens, purse.budget_usd, purse.budget_tokens]
         judgements = run.stage("judgements", [to_judge, answers, budgets], lambda: run.ask_for_verdicts(to_judge))
