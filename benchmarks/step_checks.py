@@ -35,7 +35,7 @@ from raydistill.curation import llm_judge
 from raydistill.curation.candidates import KEY
 from raydistill.curation.curate import curate
 from raydistill.method import answers, prompts, steps
-from raydistill.report.results import wilson
+from raydistill.report.intervals import wilson
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
 from raydistill.simulated.rationales import GREEDY, reply

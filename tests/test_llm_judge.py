@@ -188,8 +188,8 @@ def test_the_pass_end_to_end_its_budget_and_its_journal(tmp_path: Path, tiny_gpt
     reasons = Counter(store.read("training")["reason"].to_pylist())
     assert reasons["llm_judge"] == verdicts["no"]
     page = Path(store.path, "report.html").read_text(encoding="utf-8")
-    assert f"{verdicts['no']} LLM judge: called wrong" in page
-    assert "<td>llm_judge</td>" in page
+    assert f"{verdicts['no']} LLM judge: rejected" in page
+    assert "<td>llm-judge</td>" in page
 
 
 def test_the_estimate_has_a_line_for_the_judge_within_its_budget() -> None:

@@ -210,8 +210,11 @@ def _exemplar(q: dict[str, Any], method: str, cluster: int, draw: random.Random)
 def _candidate(q: dict[str, Any], method: str, degree: int, sample: dict[str, Any] | None) -> dict[str, Any]:
     reason = ""
     if sample:
-        reason = "failed" if sample["error"] else "no answer" if sample["prediction"] is None else ""
-        reason = reason or ("" if sample["correct"] else "wrong answer")
+        reason = "" if sample["correct"] else "wrong_answer"
+        if sample["prediction"] is None:
+            reason = "no_answer"
+        if sample["error"]:
+            reason = "failed"
     return {
         **{name: q[name] for name in ("task", "question_id", "question", "answer")},
         "method": method,
@@ -220,6 +223,7 @@ def _candidate(q: dict[str, Any], method: str, degree: int, sample: dict[str, An
         "rationale": sample["rationale"] if sample else "",
         "kept": not reason,
         "reason": reason,
+        "reason_detail": "",
     }
 
 

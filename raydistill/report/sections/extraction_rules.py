@@ -1,0 +1,63 @@
+"""Section: how often the robust and the published extraction rules differ, with some of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from raydistill.report import records, rules_compared
+from raydistill.report.rules_compared import Difference
+from raydistill.report.run import RunReport
+from raydistill.report.sections.content import Content
+from raydistill.report.sections.examples import Question, with_ids
+
+LISTED = 4
+"""Answers shown for each who answers."""
+
+
+class Count(NamedTuple):
+    """On how many answers the rules differ."""
+
+    answered_by: str
+    differences: int
+    answers: int
+
+
+class Shown(NamedTuple):
+    """An answer on which the rules differ."""
+
+    answered_by: str
+    question: Question
+    difference: Difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionRules(Content):
+    """See extraction_rules.html."""
+
+    counts: Sequence[Count]
+    shown: Sequence[Shown]
+    teacher_rules: str
+    """What the teacher's answers count by: robust or published."""
+
+
+def build(run: RunReport) -> ExtractionRules | None:
+    """Compare the rules on the teacher's answers and on the students'."""
+    by_teacher = rules_compared.in_samples(run["zero_shot"], run["few_shot"])
+    by_students = rules_compared.in_predictions(run["predictions"])
+    counts = []
+    listed: list[tuple[str, Difference]] = []
+    for answered_by, compared in (("teacher", by_teacher), ("student", by_students)):
+        if compared.answers:
+            counts.append(Count(answered_by, len(compared.differences), compared.answers))
+            listed += [(answered_by, difference) for difference in compared.differences[:LISTED]]
+    if not counts:
+        return None
+    ids = [difference.question_id for _, difference in listed]
+    questions = {row.question_id: row for row in records.read(with_ids(run["questions"], ids), Question)}
+    shown = []
+    for answered_by, difference in listed:
+        unknown = Question(difference.question_id, "", "")
+        shown.append(Shown(answered_by, questions.get(difference.question_id, unknown), difference))
+    return ExtractionRules(counts=counts, shown=shown, teacher_rules=run.settings.teacher.extraction)
