@@ -170,6 +170,7 @@ def _decided(groups: Iterable[tuple[Question, list[Sample]]], rules: _Rules) -> 
 
 def _row(candidate: Candidate, drop: Drop | None) -> TrainingRow:
     sample = candidate.sample
+    reason, detail = drop or Drop("")
     return TrainingRow(
         task=sample.task,
         method=sample.method,
@@ -180,8 +181,8 @@ def _row(candidate: Candidate, drop: Drop | None) -> TrainingRow:
         rationale=candidate.rationale,
         answer=candidate.question.answer,
         kept=drop is None,
-        reason=drop.reason if drop else "",
-        reason_detail=drop.detail if drop else "",
+        reason=reason,
+        reason_detail=detail,
     )
 
 

@@ -39,17 +39,23 @@ def failed(candidate: Candidate, settings: CurationSettings) -> Drop | None:
 
 def no_answer(candidate: Candidate, settings: CurationSettings) -> Drop | None:
     """Drop a sample in which no answer was found."""
-    return Drop("no_answer") if candidate.sample.prediction is None else None
+    if candidate.sample.prediction is None:
+        return Drop("no_answer")
+    return None
 
 
 def wrong_answer(candidate: Candidate, settings: CurationSettings) -> Drop | None:
     """Drop a sample whose answer is not the gold answer (Ho et al. 2023, section 3)."""
-    return None if candidate.sample.correct else Drop("wrong_answer", candidate.sample.prediction or "")
+    if candidate.sample.correct:
+        return None
+    return Drop("wrong_answer", candidate.sample.prediction or "")
 
 
 def empty_rationale(candidate: Candidate, settings: CurationSettings) -> Drop | None:
     """Drop a sample of which no text is left to train on."""
-    return None if candidate.rationale else Drop("empty_rationale")
+    if candidate.rationale:
+        return None
+    return Drop("empty_rationale")
 
 
 # The beginnings of the reasons that `steps.check` gives, and the codes that stand for them.
@@ -82,7 +88,9 @@ def rejected_by_llm_judge(candidate: Candidate, settings: CurationSettings) -> D
     """Drop a sample that the LLM judge calls wrong or, with `llm_judge_strict`, does not call right."""
     if candidate.verdict is None:
         return None
-    rejecting = ("no", "unclear", "unjudged", "failed") if settings.llm_judge_strict else ("no",)
+    rejecting = ["no"]
+    if settings.llm_judge_strict:
+        rejecting += ["unclear", "unjudged", "failed"]
     if candidate.verdict.verdict not in rejecting:
         return None
     return Drop("llm_judge", _shortened(candidate.verdict.reply) or candidate.verdict.verdict)

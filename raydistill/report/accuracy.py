@@ -73,6 +73,11 @@ class StudentAccuracy:
     mean_tokens: float | None = None
 
 
+def finished(results: pa.Table) -> list[TrialResult]:
+    """Read the rows of RESULTS that have figures."""
+    return [row for row in records.read(results, TrialResult) if row.accuracy is not None]
+
+
 def over_seeds(results: pa.Table) -> list[StudentAccuracy]:
     """Make the seeds of each training in RESULTS one, in the order of their first rows."""
     trials = records.read(results, TrialResult)
@@ -82,15 +87,16 @@ def over_seeds(results: pa.Table) -> list[StudentAccuracy]:
 
 def _mean(trials: Sequence[TrialResult]) -> StudentAccuracy:
     accuracies = [row.accuracy for row in trials if row.accuracy is not None]
-    finished = [row for row in trials if row.accuracy is not None]
-    first = (finished or trials)[0]
+    done = [row for row in trials if row.accuracy is not None]
+    first = (done or trials)[0]
     error = "; ".join(records.unique(row.error for row in trials if row.error))
-    seeds = len(finished)
-    if not finished:
+    seeds = len(done)
+    if not done:
         return StudentAccuracy(
             first.task, first.split, first.student, first.method, first.degree, first.n, first.train_rows, seeds, error
         )
     accuracy = fmean(accuracies)
+    # Seeds answer the same questions: they make the interval no narrower.
     low, high = wilson(accuracy * first.n, first.n)
     return StudentAccuracy(
         task=first.task,
@@ -107,10 +113,10 @@ def _mean(trials: Sequence[TrialResult]) -> StudentAccuracy:
         ci_high=high,
         lowest=min(accuracies),
         highest=max(accuracies),
-        published_accuracy=mean(row.published_accuracy for row in finished),
-        answer_marker_rate=mean(row.answer_marker_rate for row in finished),
-        eos_rate=mean(row.eos_rate for row in finished),
-        mean_tokens=mean(row.mean_tokens for row in finished),
+        published_accuracy=mean(row.published_accuracy for row in done),
+        answer_marker_rate=mean(row.answer_marker_rate for row in done),
+        eos_rate=mean(row.eos_rate for row in done),
+        mean_tokens=mean(row.mean_tokens for row in done),
     )
 
 

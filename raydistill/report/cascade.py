@@ -78,8 +78,8 @@ def curves(cascade: pa.Table, students: pa.Table) -> list[Curve]:
         if row.split != "validation" and row.trial in trials:
             thresholds.append(row)
     groups = records.group(thresholds, lambda row: (row.trial, row.confidence, row.split))
-    found = [_curve(rows, trials[trial]) for (trial, _, _), rows in groups.items()]
-    return sorted(found, key=_place)
+    by_training = [_curve(rows, trials[trial]) for (trial, _, _), rows in groups.items()]
+    return sorted(by_training, key=_place)
 
 
 def _curve(rows: Sequence[Threshold], trial: _Trial) -> Curve:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raydistill.report import records
-from raydistill.report.accuracy import TrialResult, best_informed
+from raydistill.report.accuracy import TrialResult, best_informed, finished
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,8 @@ def choose(results: pa.Table, predictions: pa.Table, each: int = 2) -> list[Exam
 
     Those on which the trainings differ come first. Answers are in table order.
     """
-    finished = [row for row in records.read(results, TrialResult) if row.accuracy is not None]
     chosen = []
-    for task, rows in records.group(finished, lambda row: row.task).items():
+    for task, rows in records.group(finished(results), lambda row: row.task).items():
         first = rows[0]
         trials = {}
         for row in rows:
@@ -53,6 +52,7 @@ def choose(results: pa.Table, predictions: pa.Table, each: int = 2) -> list[Exam
         complete = _answered_by_all(predictions, list(trials))
         for correct in (True, False):
             keys = [key for key, by_trial in complete.items() if bool(by_trial[best].correct) == correct]
+            # Questions on which the trainings differ first, then by (split, question_id): the same in every report.
             keys.sort(key=lambda key: (_all_alike(complete[key]), key))
             for split, question_id in keys[:each]:
                 by_trial = complete[split, question_id]

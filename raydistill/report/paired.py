@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from raydistill.method.methods import METHODS
 from raydistill.report import records
-from raydistill.report.accuracy import TrialResult, best_informed
+from raydistill.report.accuracy import TrialResult, best_informed, finished
 
 
 class Paired(NamedTuple):
@@ -71,8 +71,7 @@ def comparisons(results: pa.Table, predictions: pa.Table) -> list[Comparison]:
     correct: dict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
     for row in records.read(predictions, _Prediction):
         correct[row.trial, row.split][row.question_id] = bool(row.correct)
-    finished = [row for row in records.read(results, TrialResult) if row.accuracy is not None]
-    groups = records.group(finished, lambda row: (row.task, row.split, row.student, row.seed))
+    groups = records.group(finished(results), lambda row: (row.task, row.split, row.student, row.seed))
     compared = []
     for group in groups.values():
         for first, second in _pairs(group):

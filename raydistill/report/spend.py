@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
-
-from raydistill.report import records
+import pyarrow.compute as pc
 
 
 @dataclass(frozen=True)
@@ -34,32 +32,23 @@ class LedgerRow:
 
 def total(ledger: pa.Table) -> LedgerRow | None:
     """Sum up LEDGER as a row of stage "total"; None if it is empty."""
-    rows = records.read(ledger, LedgerRow)
-    if not rows:
+    if not ledger.num_rows:
         return None
+    usd = ledger["usd"]
     return LedgerRow(
         stage="total",
         task="",
         kind="",
-        calls=_sum(row.calls for row in rows),
-        attempts=_sum(row.attempts for row in rows),
-        reused=_sum(row.reused for row in rows),
-        prompt_tokens=_sum(row.prompt_tokens for row in rows),
-        cached_tokens=_sum(row.cached_tokens for row in rows),
-        completion_tokens=_sum(row.completion_tokens for row in rows),
-        usd=_usd([row.usd for row in rows]),
+        calls=_sum(ledger["calls"]),
+        attempts=_sum(ledger["attempts"]),
+        reused=_sum(ledger["reused"]),
+        prompt_tokens=_sum(ledger["prompt_tokens"]),
+        cached_tokens=_sum(ledger["cached_tokens"]),
+        completion_tokens=_sum(ledger["completion_tokens"]),
+        # A sum without the unknown amounts would be too low.
+        usd=None if usd.null_count else pc.sum(usd).as_py(),
     )
 
 
-def _sum(counts: Iterable[int | None]) -> int:
-    return sum(count or 0 for count in counts)
-
-
-def _usd(amounts: Iterable[float | None]) -> float | None:
-    """Add up amounts; a sum without the unknown ones would be too low."""
-    total_usd = 0.0
-    for amount in amounts:
-        if amount is None:
-            return None
-        total_usd += amount
-    return total_usd
+def _sum(counts: pa.ChunkedArray) -> int:
+    return pc.sum(counts).as_py() or 0

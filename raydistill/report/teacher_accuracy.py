@@ -99,6 +99,7 @@ def _accuracy(task: str, method: str, degree: int, split: str, samples: Sequence
         return sum(test(row) for row in answered) / n
 
     accuracy = fraction(lambda row: bool(row.correct))
+    # Samples of one question depend on each other: the interval is for the number of questions.
     low, high = wilson(accuracy * len(questions), len(questions))
     solved = {row.question_id for row in answered if row.correct}
     return TeacherAccuracy(

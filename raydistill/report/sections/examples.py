@@ -37,7 +37,7 @@ class TeacherAnswer:
     error: str
 
 
-class Shown(NamedTuple):
+class ShownExample(NamedTuple):
     """An example, its question and the teacher's answer to it."""
 
     example: Example
@@ -49,7 +49,7 @@ class Shown(NamedTuple):
 class Examples(Content):
     """See examples.html."""
 
-    shown: Sequence[Shown]
+    examples: Sequence[ShownExample]
 
 
 def build(run: RunReport) -> Examples | None:
@@ -62,12 +62,12 @@ def build(run: RunReport) -> Examples | None:
         for row in records.read(with_ids(table, ids), TeacherAnswer):
             if row.degree == 1 and not row.error:
                 answers[row.question_id] = row
-    shown = []
+    shown_examples = []
     for example in chosen:
         question = questions.get(example.question_id)
         if question:
-            shown.append(Shown(example, question, answers.get(example.question_id)))
-    return Examples(shown=shown) if shown else None
+            shown_examples.append(ShownExample(example, question, answers.get(example.question_id)))
+    return Examples(examples=shown_examples) if shown_examples else None
 
 
 def with_ids(table: pa.Table, question_ids: Iterable[str]) -> pa.Table:

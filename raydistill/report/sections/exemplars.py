@@ -172,7 +172,7 @@ def _with_exemplar(exemplars: Sequence[_Exemplar], run: RunReport) -> list[Clust
 def _without_exemplar(
     exemplars: Sequence[_Exemplar], points: Sequence[_ClusterPoint], method: str, run: RunReport
 ) -> list[Cluster]:
-    """Make rows for the clusters that no exemplar is from, with what their questions fail when all is waived that can be."""
+    """Make rows for the clusters without an exemplar, with what their questions fail at the last relaxation level."""
     taken = {exemplar.cluster for exemplar in exemplars}
     clusters = []
     for number, members in records.group(points, lambda point: point.cluster).items():

@@ -24,7 +24,7 @@ class Count(NamedTuple):
     answers: int
 
 
-class Shown(NamedTuple):
+class Listed(NamedTuple):
     """An answer on which the rules differ."""
 
     answered_by: str
@@ -37,7 +37,7 @@ class ExtractionRules(Content):
     """See extraction_rules.html."""
 
     counts: Sequence[Count]
-    shown: Sequence[Shown]
+    listed: Sequence[Listed]
     teacher_rules: str
     """What the teacher's answers count by: robust or published."""
 
@@ -47,17 +47,17 @@ def build(run: RunReport) -> ExtractionRules | None:
     by_teacher = rules_compared.in_samples(run["zero_shot"], run["few_shot"])
     by_students = rules_compared.in_predictions(run["predictions"])
     counts = []
-    listed: list[tuple[str, Difference]] = []
+    differing: list[tuple[str, Difference]] = []
     for answered_by, compared in (("teacher", by_teacher), ("student", by_students)):
         if compared.answers:
             counts.append(Count(answered_by, len(compared.differences), compared.answers))
-            listed += [(answered_by, difference) for difference in compared.differences[:LISTED]]
+            differing += [(answered_by, difference) for difference in compared.differences[:LISTED]]
     if not counts:
         return None
-    ids = [difference.question_id for _, difference in listed]
+    ids = [difference.question_id for _, difference in differing]
     questions = {row.question_id: row for row in records.read(with_ids(run["questions"], ids), Question)}
-    shown = []
-    for answered_by, difference in listed:
+    listed = []
+    for answered_by, difference in differing:
         unknown = Question(difference.question_id, "", "")
-        shown.append(Shown(answered_by, questions.get(difference.question_id, unknown), difference))
-    return ExtractionRules(counts=counts, shown=shown, teacher_rules=run.settings.teacher.extraction)
+        listed.append(Listed(answered_by, questions.get(difference.question_id, unknown), difference))
+    return ExtractionRules(counts=counts, listed=listed, teacher_rules=run.settings.teacher.extraction)
