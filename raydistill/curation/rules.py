@@ -80,7 +80,7 @@ def unsound_steps(candidate: Candidate, settings: CurationSettings) -> Drop | No
     )
     if fault is None:
         return None
-    kind, _, detail = fault.partition(": ")
+    kind, _, detail = str(fault).partition(": ")
     return Drop(_STEP_REASONS.get(kind, kind), detail)
 
 

@@ -38,14 +38,14 @@ class _Question:
 def guesses(questions: pa.Table) -> dict[tuple[str, str], Guess]:
     """Return what guessing gives by (task, split).
 
-    Only yes/no and letter questions have options to guess among; tasks of other answers are left out.
+    Splits whose questions have no options to guess among are left out.
     """
     chances: dict[tuple[str, str], list[float]] = defaultdict(list)
     gold_answers: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for question in records.read(questions, _Question):
-        options = _options(question)
-        if options:
-            chances[question.task, question.split].append(1 / options)
+        chance = _chance(question)
+        if chance is not None:
+            chances[question.task, question.split].append(chance)
             gold_answers[question.task, question.split][question.answer] += 1
     by_split = {}
     for (task, split), of_questions in chances.items():
@@ -56,13 +56,13 @@ def guesses(questions: pa.Table) -> dict[tuple[str, str], Guess]:
     return by_split
 
 
-def _options(question: _Question) -> int:
-    """Count the answers that a guesser chooses among; 0 if the question is open."""
+def _chance(question: _Question) -> float | None:
+    """Return how often a guess among the options is right; None if the question is open."""
     if question.answer_type == "yes_no":
-        return 2
-    if question.answer_type == "letter":
-        return len(question.choices or ())
-    return 0
+        return 1 / 2
+    if question.answer_type == "letter" and question.choices:
+        return 1 / len(question.choices)
+    return None
 
 
 def _commonest(answers: Counter[str]) -> str:
