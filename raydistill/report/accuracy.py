@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from raydistill.report import labels, records
 from raydistill.report.intervals import wilson
+from raydistill.report.results import TrialResult
 
 
 class _Trained(Protocol):
@@ -22,27 +23,6 @@ class _Trained(Protocol):
 
 
 T = TypeVar("T", bound=_Trained)
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """A row of RESULTS: one trial on one test split; a failed trial has no figures."""
-
-    task: str
-    split: str
-    method: str
-    degree: int
-    student: str
-    seed: int
-    trial: str
-    n: int
-    train_rows: int
-    accuracy: float | None
-    published_accuracy: float | None
-    answer_marker_rate: float | None
-    eos_rate: float | None
-    mean_tokens: float | None
-    error: str
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from raydistill.method.methods import UNTRAINED
 from raydistill.report import labels, records
-from raydistill.report.accuracy import TrialResult
+from raydistill.report.results import TrialResult
 
 WAYS = tuple(labels.EPOCHS)
 _NOT_EVALUATED = "the students were not evaluated after every epoch (students.evaluate_every_epoch)"
@@ -125,7 +125,7 @@ def _choices(trial: _Trial, epochs: Sequence[Epoch], reported: float | None) -> 
 def _best(epochs: Sequence[tuple[float | None, Epoch]]) -> Epoch | None:
     """Return the epoch of the highest accuracy, of equals the first, as in training; None if no accuracy is known."""
     best: Epoch | None = None
-    highest = -1.0
+    highest = -1.0  # below any accuracy
     for accuracy, epoch in epochs:
         if accuracy is not None and accuracy > highest:
             best = epoch

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raydistill.report import records
-from raydistill.report.accuracy import TrialResult, best_informed, finished
+from raydistill.report.accuracy import best_informed, finished
+from raydistill.report.results import TrialResult
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from scipy.stats import binomtest
 
 from raydistill.method.methods import METHODS
 from raydistill.report import records
-from raydistill.report.accuracy import TrialResult, best_informed, finished
+from raydistill.report.accuracy import best_informed, finished
+from raydistill.report.results import TrialResult
 
 
 class Paired(NamedTuple):

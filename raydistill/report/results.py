@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
-from typing import Any
 
 import pyarrow as pa
 
@@ -15,6 +14,31 @@ from raydistill.report import labels, records
 from raydistill.report.intervals import wilson
 
 TEST_SPLITS = ("test", "test_unseen")
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A row of RESULTS: one trial on one test split; a failed trial has no figures."""
+
+    task: str
+    split: str
+    method: str
+    degree: int
+    student: str
+    seed: int
+    trial: str
+    n: int
+    """Questions that were answered."""
+    correct: int
+    train_rows: int
+    error: str
+    accuracy: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    published_accuracy: float | None = None
+    answer_marker_rate: float | None = None
+    eos_rate: float | None = None
+    mean_tokens: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,49 +87,55 @@ def summarise(students: pa.Table, predictions: pa.Table, questions: pa.Table) ->
     rows = []
     for trial in records.read(students, _Trial):
         splits = [split for split in TEST_SPLITS if expected[trial.task, split]]
+        # A trial of a task without test questions has a row all the same: its error must not get lost.
         for split in splits or ["test"]:
             rows.append(_result(trial, split, answered.get((trial.trial, split), []), expected[trial.task, split]))
     task_order = records.unique(tasks)
     student_order = records.unique(students["student"].to_pylist())
 
-    def place(row: dict[str, Any]) -> tuple[int, ...]:
+    def place(row: TrialResult) -> tuple[int, ...]:
         return (
-            labels.position(row["task"], task_order),
-            labels.split_order(row["split"]),
-            labels.position(row["student"], student_order),
-            labels.method_order(row["method"]),
-            row["degree"],
-            row["seed"],
+            labels.position(row.task, task_order),
+            labels.split_order(row.split),
+            labels.position(row.student, student_order),
+            labels.method_order(row.method),
+            row.degree,
+            row.seed,
         )
 
-    return pa.Table.from_pylist(sorted(rows, key=place), schema=tables.RESULTS)
+    rows.sort(key=place)
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=tables.RESULTS)
 
 
-def _result(trial: _Trial, split: str, predictions: Sequence[_Prediction], expected: int) -> dict[str, Any]:
-    """Make a row of RESULTS."""
+def _result(trial: _Trial, split: str, predictions: Sequence[_Prediction], expected: int) -> TrialResult:
     n = len(predictions)
     correct = sum(bool(row.correct) for row in predictions)
-    incomplete = "" if n == expected else f"{n} of {expected} questions were answered"
-    result = {
-        "task": trial.task,
-        "split": split,
-        "method": trial.method,
-        "degree": trial.degree,
-        "student": trial.student,
-        "seed": trial.seed,
-        "trial": trial.trial,
-        "n": n,
-        "correct": correct,
-        "train_rows": trial.train_rows,
-        "error": trial.error or incomplete,
-    }
-    if n:
-        low, high = wilson(correct, n)
-        result["accuracy"] = correct / n
-        result["ci_low"] = low
-        result["ci_high"] = high
-        result["published_accuracy"] = fmean(bool(row.published_correct) for row in predictions)
-        result["answer_marker_rate"] = fmean(bool(row.has_answer_marker) for row in predictions)
-        result["eos_rate"] = fmean(bool(row.stopped_at_eos) for row in predictions)
-        result["mean_tokens"] = fmean(row.tokens or 0 for row in predictions)
-    return result
+    error = trial.error
+    if not error and n != expected:
+        error = f"{n} of {expected} questions were answered"
+    result = TrialResult(
+        task=trial.task,
+        split=split,
+        method=trial.method,
+        degree=trial.degree,
+        student=trial.student,
+        seed=trial.seed,
+        trial=trial.trial,
+        n=n,
+        correct=correct,
+        train_rows=trial.train_rows,
+        error=error,
+    )
+    if not predictions:
+        return result
+    low, high = wilson(correct, n)
+    return replace(
+        result,
+        accuracy=correct / n,
+        ci_low=low,
+        ci_high=high,
+        published_accuracy=fmean(bool(row.published_correct) for row in predictions),
+        answer_marker_rate=fmean(bool(row.has_answer_marker) for row in predictions),
+        eos_rate=fmean(bool(row.stopped_at_eos) for row in predictions),
+        mean_tokens=fmean(row.tokens or 0 for row in predictions),
+    )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from raydistill.method.methods import UNTRAINED
 from raydistill.report import labels, plots, records
 from raydistill.report.epochs import Epoch
 from raydistill.report.run import RunReport
 from raydistill.report.sections.content import Chart, ChartGroup, Content
+
+Figure = Literal["train_loss", "validation_loss", "test_accuracy", "validation_accuracy"]
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,10 @@ def _charts(student: str, trials: Sequence[Trial]) -> list[Chart]:
     losses: list[plots.Line] = []
     accuracies: list[plots.Line] = []
     for trial in trials:
-        epochs = trial.epochs or ()
-        if len(epochs) > 1:
-            train_loss = [(epoch["epoch"], epoch["train_loss"]) for epoch in epochs]
-            validation_loss = [(epoch["epoch"], epoch["validation_loss"]) for epoch in epochs]
-            losses += _lines(trial, train_loss, validation_loss)
-            test_accuracy = [(epoch["epoch"], epoch["test_accuracy"]) for epoch in epochs]
-            validation_accuracy = [(epoch["epoch"], epoch["validation_accuracy"]) for epoch in epochs]
-            accuracies += _lines(trial, test_accuracy, validation_accuracy)
+        # A single epoch makes no curve.
+        if trial.epochs and len(trial.epochs) > 1:
+            losses += _lines(trial, "train_loss", "validation_loss")
+            accuracies += _lines(trial, "test_accuracy", "validation_accuracy")
     charts = []
     if losses:
         title = _title(student, "train loss", "validation loss", losses)
@@ -92,16 +91,18 @@ def _charts(student: str, trials: Sequence[Trial]) -> list[Chart]:
     return charts
 
 
-def _lines(
-    trial: Trial, solid: Sequence[tuple[int, float | None]], dashed: Sequence[tuple[int, float | None]]
-) -> list[plots.Line]:
+def _lines(trial: Trial, solid: Figure, dashed: Figure) -> list[plots.Line]:
     """Return the trial's lines, without the epochs that have no value."""
     label = labels.method(trial.method, trial.degree, short=True)
     lines = []
-    for values, is_dashed in ((solid, False), (dashed, True)):
-        points = [(float(epoch), value) for epoch, value in values if value is not None]
+    for figure in (solid, dashed):
+        points = []
+        for epoch in trial.epochs or ():
+            value = epoch[figure]
+            if value is not None:
+                points.append((float(epoch["epoch"]), value))
         if points:
-            lines.append(plots.Line(label, trial.method, trial.degree, is_dashed, points))
+            lines.append(plots.Line(label, trial.method, trial.degree, figure == dashed, points))
     return lines
 
 
