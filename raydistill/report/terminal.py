@@ -84,7 +84,7 @@ def _print_teacher(run: RunReport, console: Console) -> None:
 def _teacher(run: RunReport) -> Table:
     """Make one line for each way to prompt, under its task if there are several."""
     curated = {(row.task, row.method, row.degree): row for row in run.curated}
-    table = _table("Prompt", "Right, 95 % interval", "Questions", "Kept")
+    table = _table("Asked", "Right, 95 % interval", "Questions", "Kept")
     by_task = records.group(run.teacher_overall, lambda row: row.task)
     indent = "  " if len(by_task) > 1 else ""
     for task, rows in by_task.items():
