@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raydistill import tables
+from raydistill.curation.candidates import ascending
 
 NEAR = 0.8
 """Similarity from which two rationales count as near-duplicates."""
@@ -101,7 +102,7 @@ def summary(training: pa.Table) -> list[Diversity]:
     """
     keys = ["task", "method", "degree", "question_id"]
     counted = pc.and_(pc.greater(training["degree"], 1), pc.not_equal(training["rationale"], ""))
-    ordered = training.select([*keys, "rationale"]).filter(counted).sort_by([(key, "ascending") for key in keys])
+    ordered = training.select([*keys, "rationale"]).filter(counted).sort_by(ascending(keys))
     summaries = []
     for (task, method, degree), rows in groupby(
         tables.rows(ordered), key=lambda r: (r["task"], r["method"], r["degree"])

@@ -106,6 +106,11 @@ def mean(values: Iterable[float | None]) -> float | None:
     return fmean(present) if present else None
 
 
+def of_training(rows: Iterable[T], training: _Trained) -> list[T]:
+    """Return the rows of the same method and degree as `training`."""
+    return [row for row in rows if (row.method, row.degree) == (training.method, training.degree)]
+
+
 def best_informed(rows: Iterable[T]) -> T:
     """Return the row of the last method in report order, and of its rows the highest degree.
 

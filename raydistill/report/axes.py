@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
 
 class Tick(NamedTuple):
     """A mark on an axis."""
@@ -17,19 +19,27 @@ class Tick(NamedTuple):
 
 def fraction_ticks(low: float) -> list[Tick]:
     """Return five ticks in per cent for an axis of fractions from `low` to 1."""
-    return [Tick(i / 4, f"{100 * (low + (1 - low) * i / 4):.0f}") for i in range(5)]
+    ticks = []
+    for place in QUARTERS:
+        value = low + (1 - low) * place
+        ticks.append(Tick(place, f"{100 * value:.0f}"))
+    return ticks
 
 
 def value_ticks(top: float) -> list[Tick]:
     """Return five ticks for an axis of any values from 0 to `top`."""
-    return [Tick(i / 4, f"{top * i / 4:.3g}") for i in range(5)]
+    return [Tick(place, f"{top * place:.3g}") for place in QUARTERS]
 
 
 def epoch_ticks(last: int) -> list[Tick]:
     """Return at most nine ticks for epochs 1 to `last`."""
     every = math.ceil(last / 8)
     span = max(1, last - 1)
-    return [Tick((epoch - 1) / span, str(epoch)) for epoch in range(1, last + 1) if epoch == 1 or epoch % every == 0]
+    ticks = []
+    for epoch in range(1, last + 1):
+        if epoch == 1 or epoch % every == 0:
+            ticks.append(Tick((epoch - 1) / span, str(epoch)))
+    return ticks
 
 
 def floor(fractions: Iterable[float]) -> float:

@@ -84,8 +84,13 @@ def curves(cascade: pa.Table, students: pa.Table) -> list[Curve]:
 
 def _curve(rows: Sequence[Threshold], trial: _Trial) -> Curve:
     first = rows[0]
-    points = [(row.teacher_fraction, row.accuracy) for row in rows if not row.chosen]
-    chosen = [row for row in rows if row.chosen]
+    points = []
+    chosen = None
+    for row in rows:
+        if row.chosen:
+            chosen = row
+        else:
+            points.append((row.teacher_fraction, row.accuracy))
     return Curve(
         task=first.task,
         split=first.split,
@@ -95,7 +100,7 @@ def _curve(rows: Sequence[Threshold], trial: _Trial) -> Curve:
         seed=trial.seed,
         confidence=first.confidence,
         points=sorted(points),
-        chosen=chosen[0] if chosen else None,
+        chosen=chosen,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raydistill.report import labels, records
 
@@ -43,7 +44,6 @@ class _Sample:
     task: str
     method: str
     degree: int
-    split: str
     prediction: str | None
     correct: bool
     error: str
@@ -114,12 +114,17 @@ def outcomes(training: pa.Table, judgements: pa.Table, *samples: pa.Table) -> li
 
 def _answers(samples: Sequence[pa.Table]) -> dict[Training, Answers]:
     """Count the samples of train questions."""
-    of_train = []
+    of_train: list[_Sample] = []
     for table in samples:
-        of_train += [row for row in records.read(table, _Sample) if row.split == "train"]
+        train = table.filter(pc.equal(table["split"], "train"))
+        of_train += records.read(train, _Sample)
     counts = {}
     for key, rows in records.group(of_train, lambda row: (row.task, row.method, row.degree)).items():
-        done = [row for row in rows if not row.error]
-        answered = sum(row.prediction is not None for row in done)
-        counts[key] = Answers(len(rows), answered, sum(bool(row.correct) for row in done))
+        answered = 0
+        correct = 0
+        for row in rows:
+            if not row.error:
+                answered += row.prediction is not None
+                correct += bool(row.correct)
+        counts[key] = Answers(len(rows), answered, correct)
     return counts

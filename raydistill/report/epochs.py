@@ -87,7 +87,10 @@ def choices(students: pa.Table, results: pa.Table) -> list[TrialEpochs]:
         students: STUDENTS; failed trials and untrained students are left out.
         results: RESULTS, whose accuracy is that of the epoch which the trial's `students.checkpoint_selection` took.
     """
-    reported = {row.trial: row.accuracy for row in records.read(results, TrialResult) if row.split == "test"}
+    reported = {}
+    for result in records.read(results, TrialResult):
+        if result.split == "test":
+            reported[result.trial] = result.accuracy
     rows = []
     for trial in records.read(students, _Trial):
         if trial.method in UNTRAINED or trial.error or not trial.epochs:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from raydistill.method.methods import METHODS, UNTRAINED
 from raydistill.report import labels, records
-from raydistill.report.accuracy import StudentAccuracy, best_informed
+from raydistill.report.accuracy import StudentAccuracy, best_informed, of_training
 from raydistill.report.run import RunReport
 from raydistill.report.teacher_accuracy import TeacherAccuracy
 from raydistill.runtime import formatting
@@ -88,9 +88,7 @@ def _sentence(run: RunReport, task: str) -> str:
     rows = [row for row in of_task if row.student == of_task[0].student]
     best = best_informed(rows)
     clauses: list[str] = []
-    for row in rows:
-        if (row.method, row.degree) != (best.method, best.degree):
-            continue
+    for row in of_training(rows, best):
         name = labels.split(row.split)
         if not clauses:
             name = f"{labels.task(task)} {name}"
@@ -125,7 +123,7 @@ def _tiles(run: RunReport) -> list[Tile]:
     curated = [row for row in run.curated if row.answers]
     if curated:
         best = best_informed(curated)
-        rows = [row for row in curated if (row.method, row.degree) == (best.method, best.degree)]
+        rows = of_training(curated, best)
         kept = sum(row.kept for row in rows)
         requested = sum(row.answers.requested for row in rows if row.answers)
         note = "answers to the train questions, kept to train on"
@@ -166,10 +164,7 @@ def _teacher_tile(rows: Sequence[TeacherAccuracy]) -> Tile:
 def _student_tile(split: str, rows: Sequence[StudentAccuracy]) -> Tile:
     """Show the best-informed training, a mean over students and tasks."""
     best = best_informed(rows)
-    accuracies = []
-    for row in rows:
-        if (row.method, row.degree) == (best.method, best.degree) and row.accuracy is not None:
-            accuracies.append(row.accuracy)
+    accuracies = [row.accuracy for row in of_training(rows, best) if row.accuracy is not None]
     note = labels.method(best.method, best.degree, short=True)
     if len(accuracies) > 1:
         note += f", mean of {len(accuracies)} students and tasks"

@@ -23,6 +23,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 def read(table: pa.Table, kind: type[Record]) -> list[Record]:
     """Return the rows of `table` as records of the dataclass `kind`, whose fields are columns of the table."""
+    # Only these columns become Python objects: tables have long texts.
     names = [field.name for field in fields(kind)]
     return [kind(**row) for row in tables.rows(table.select(names))]
 

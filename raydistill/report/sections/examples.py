@@ -56,7 +56,7 @@ def build(run: RunReport) -> Examples | None:
     """Show telling questions with the teacher's greedy answer (few-shot, if there is one) and the students'."""
     chosen = examples.choose(run["results"], run["predictions"])
     ids = [example.question_id for example in chosen]
-    questions = {row.question_id: row for row in records.read(with_ids(run["questions"], ids), Question)}
+    questions = questions_by_id(run, ids)
     answers = {}
     for table in (run["zero_shot"], run["few_shot"]):  # the few-shot answer replaces the zero-shot one
         for row in records.read(with_ids(table, ids), TeacherAnswer):
@@ -68,6 +68,12 @@ def build(run: RunReport) -> Examples | None:
         if question:
             shown_examples.append(ShownExample(example, question, answers.get(example.question_id)))
     return Examples(examples=shown_examples) if shown_examples else None
+
+
+def questions_by_id(run: RunReport, question_ids: Iterable[str]) -> dict[str, Question]:
+    """Return the questions with these ids."""
+    rows = records.read(with_ids(run["questions"], question_ids), Question)
+    return {row.question_id: row for row in rows}
 
 
 def with_ids(table: pa.Table, question_ids: Iterable[str]) -> pa.Table:

@@ -142,7 +142,10 @@ def _task(
     run: RunReport, task: str, points: Sequence[_ClusterPoint], exemplars: Sequence[_Exemplar], last_method: str
 ) -> TaskExemplars:
     """Make the map and the tables of a task; exemplars of `last_method` are numbered on the map."""
-    numbered = {exemplar.question_id: exemplar.cluster for exemplar in exemplars if exemplar.method == last_method}
+    numbered = {}
+    for exemplar in exemplars:
+        if exemplar.method == last_method:
+            numbered[exemplar.question_id] = exemplar.cluster
     tables = []
     for method, of_method in records.group(exemplars, lambda exemplar: exemplar.method).items():
         clusters = _with_exemplar(of_method, run) + _without_exemplar(of_method, points, method, run)
@@ -198,7 +201,10 @@ def _reason(question: QuestionRow | None, sample: QuestionRow | None, method: st
     if question:
         must_be_right = METHODS[method].exemplars == "correct_answer"
         failed = failures(question, sample, run.settings.exemplars, must_be_right=must_be_right)
-    texts = [text for condition, text in failed.items() if condition not in WAIVED[-1]]
+    texts = []
+    for condition, text in failed.items():
+        if condition not in WAIVED[-1]:
+            texts.append(text)
     return "; ".join(texts) or "repeats the question of an exemplar"
 
 

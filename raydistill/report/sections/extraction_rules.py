@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raydistill.report import records, rules_compared
+from raydistill.report import rules_compared
 from raydistill.report.rules_compared import Difference
 from raydistill.report.run import RunReport
 from raydistill.report.sections.content import Content
-from raydistill.report.sections.examples import Question, with_ids
+from raydistill.report.sections.examples import Question, questions_by_id
 
 LISTED = 4
 """Answers shown for each who answers."""
@@ -55,7 +55,7 @@ def build(run: RunReport) -> ExtractionRules | None:
     if not counts:
         return None
     ids = [difference.question_id for _, difference in differing]
-    questions = {row.question_id: row for row in records.read(with_ids(run["questions"], ids), Question)}
+    questions = questions_by_id(run, ids)
     listed = []
     for answered_by, difference in differing:
         unknown = Question(difference.question_id, "", "")

@@ -70,10 +70,14 @@ def _task(task: str, own: Accuracies, published: Accuracies) -> PaperTask:
     published_models = _models(published)
     rows = []
     for method, degree in sorted(trainings, key=lambda training: (labels.method_order(training[0]), training[1])):
-        own_values = [own.get((method, degree, model)) for model in own_models]
-        published_values = [published.get((method, degree, model)) for model in published_models]
-        rows.append(PaperRow(method, degree, own_values, published_values))
+        own_row = _row(own, method, degree, own_models)
+        published_row = _row(published, method, degree, published_models)
+        rows.append(PaperRow(method, degree, own_row, published_row))
     return PaperTask(labels.task(task), own_models, published_models, rows)
+
+
+def _row(accuracies: Accuracies, method: str, degree: int, models: Sequence[str]) -> list[float | None]:
+    return [accuracies.get((method, degree, model)) for model in models]
 
 
 def _models(accuracies: Accuracies) -> list[str]:

@@ -63,7 +63,8 @@ def build(run: RunReport) -> Students:
     compared = paired.comparisons(run["results"], run["predictions"])
     missing = []
     for way, reasons in epochs.missing(run.by_epoch).items():
-        missing += [Missing(labels.EPOCHS[way][0], reason) for reason in reasons]
+        whole_name, _ = labels.EPOCHS[way]
+        missing += [Missing(whole_name, reason) for reason in reasons]
     return Students(
         charts=[ChartGroup(task, charts) for task, charts in by_task.items()],
         figures=figures,
