@@ -32,9 +32,10 @@ import pyarrow.compute as pc
 from raydistill import tasks
 from raydistill.config import CurationSettings, QuestionSettings, Settings, SimulatedSettings, StudentSettings
 from raydistill.curation import llm_judge
-from raydistill.curation.curate import KEY, curate
+from raydistill.curation.candidates import KEY
+from raydistill.curation.curate import curate
 from raydistill.method import answers, prompts, steps
-from raydistill.report.results import wilson
+from raydistill.report.intervals import wilson
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
 from raydistill.simulated.rationales import GREEDY, reply
@@ -129,7 +130,7 @@ def training_tables(
     arms["right answers, all"] = right
     if judge:
         settings = Settings(students=StudentSettings(methods=[METHOD]))
-        asked = llm_judge.asks(questions, SAMPLES.empty_table(), samples, settings)
+        asked = llm_judge.judge_prompts(questions, SAMPLES.empty_table(), samples, settings)
         replies = [reply(prompt, GREEDY, teacher) for prompt in asked["prompt"].to_pylist()]
         told = pa.table({**{n: asked[n] for n in KEY}, "verdict": [llm_judge.verdict(r) for r in replies]})
         told = told.append_column("reply", pa.array(replies, pa.string()))

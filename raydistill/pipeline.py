@@ -2,15 +2,15 @@
 
 A stage whose table is complete and whose inputs and settings are unchanged is not run again. Ray and the teacher's
 endpoint are opened by the first stage that needs them, the endpoint first: a wrong key costs seconds.
+
+To add a stage, add its schema to `tables`, its format number to `runtime.stage_formats`, and a function here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,203 +20,320 @@ from pydantic import BaseModel
 from raydistill import __version__, tasks
 from raydistill.config import Affects, Settings
 from raydistill.curation import curate, llm_judge
-from raydistill.runtime import cache, cluster
+from raydistill.method import methods
+from raydistill.runtime.result import RunResult
+from raydistill.runtime import cache, cluster, logs
 from raydistill.runtime.files import identity
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store, content_hash, fingerprint
 from raydistill.students import hub
+from raydistill.runtime.stage_formats import STAGE_FORMATS
 from raydistill.tables import EMBEDDINGS, EXEMPLARS, SAMPLES
 from raydistill.teacher import ledger, plan
 from raydistill.teacher.endpoint import Endpoint, open_endpoint
 from raydistill.teacher.limits import pricing
 
+Input = pa.Table | BaseModel | dict[str, object] | list[object] | str | None
+"""What a stage depends on: tables count by content, settings by value."""
 
-def run(settings: Settings, progress: Progress | None = None) -> str:
-    """Run every stage that is not finished; returns the path of `report.html`.
+
+def run(settings: Settings, progress: Progress | None = None) -> RunResult:
+    """Run every stage that is not finished; everything finished is kept, whatever happens after.
+
+    Args:
+        settings: the run; `settings.run_dir` is where it goes on.
+        progress: where a person sees it work; stderr if None.
+
+    Returns:
+        The run's report and tables, to look at.
 
     Raises:
-        UserError: what a user can mend, named; everything finished so far is kept.
+        UserError: something that the user can fix, named.
     """
     settings = settings.absolute()
+    store = Store(settings.run_path)
     with ExitStack() as stack:
-        return _stages(_Run(settings, Store(settings.run_path), progress or Progress(), stack))
-
-
-def _stages(run: _Run) -> str:
-    settings = run.settings
-    methods, degrees = settings.students.methods, settings.students.degrees
-    # What files a setting names hold counts too: one replaced in place is another.
-    gguf = settings.teacher.local.gguf if settings.teacher.kind == "local" else None
-    answers = [settings.teacher.affecting(Affects.RESULT), identity(gguf or "")]
-    learning = [
-        settings.students.affecting(Affects.RESULT | Affects.PREDICTIONS | Affects.GRID),
-        *map(identity, settings.students.models),
-    ]
-    choosing = [
-        settings.exemplars.affecting(Affects.RESULT),
-        identity(settings.exemplars.file or ""),
-    ]
-    zero_shot = few_shot = SAMPLES.empty_table()
-    exemplars = EXEMPLARS.empty_table()
-
-    questions = tasks.load_questions(settings.questions, settings.seed)
-    run.stage("questions", [questions], lambda: questions)
-    if plan.asks_teacher(settings):
-        to_ask = plan.zero_shot_prompts(questions, settings)
-        zero_shot = run.stage("zero_shot", [to_ask, answers], lambda: run.ask("zero_shot", to_ask))
-    if plan.few_shot_methods(settings):
-        exemplars = run.stage(
-            "exemplars", [questions, zero_shot, choosing, methods], lambda: run.choose(questions, zero_shot)
-        )
-        to_ask_again = plan.few_shot_prompts(questions, exemplars, settings)
-        few_shot = run.stage("few_shot", [to_ask_again, answers], lambda: run.ask("few_shot", to_ask_again))
-    judgements = None
-    if settings.curation.llm_judge and plan.asks_teacher(settings):
-        to_judge = llm_judge.asks(questions, zero_shot, few_shot, settings)
-        how, purse = settings.curation, settings.teacher  # a larger budget judges what is unjudged
-        budgets = [how.llm_judge_budget_usd, how.llm_judge_budget_tokens, purse.budget_usd, purse.budget_tokens]
-        judgements = run.stage("judgements", [to_judge, answers, budgets], lambda: run.ask_for_verdicts(to_judge))
-    tables = {"zero_shot": zero_shot, "few_shot": few_shot, llm_judge.STAGE: judgements}
-    asked = [name for name, rows in tables.items() if rows is not None and rows.num_rows]
-    bought = ledger.load(run.store, asked)
-    run.stage("ledger", [bought], lambda: bought)
-    training = run.stage(
-        "training",
-        [questions, zero_shot, few_shot, settings.curation, methods, degrees, judgements],
-        lambda: curate.curate(questions, zero_shot, few_shot, settings.curation, methods, degrees, judgements),
-    )
-    run.teacher.close()  # a local one would keep cores and memory from the students
-    students = run.stage("students", [questions, training, learning], lambda: run.train(questions, training))
-    predictions = run.stage(
-        "predictions",
-        [questions, students, learning],
-        lambda: run.predict(questions, students),
-        failed=lambda found: _unanswered(questions, students, found),
-    )
-    run.stage("results", [students, predictions, questions], lambda: run.judge(students, predictions, questions))
-    if settings.students.push_to_hub:
-        hub.push(students, settings.students.push_to_hub, run.store, run.progress)
-    return run.report()
+        stack.enter_context(logs.attach(store))
+        report = _run_stages(_Run(settings, store, progress or Progress(), stack))
+    return RunResult(store.path, report)
 
 
 def estimate(settings: Settings) -> None:
     """Print what the teacher's stages of this run would cost, without a call."""
     from raydistill.teacher import estimate as teacher_estimate
 
-    teacher_estimate.show(tasks.load_questions(settings.questions, settings.seed), settings)
+    questions = tasks.load_questions(settings.questions, settings.seed)
+    teacher_estimate.show(questions, settings)
 
 
-@dataclass
+def _run_stages(run: _Run) -> str:
+    """Run the stages; return the path of the report."""
+    questions = _questions(run)
+    zero_shot = _zero_shot(run, questions)
+    exemplars = _exemplars(run, questions, zero_shot)
+    few_shot = _few_shot(run, questions, exemplars)
+    judgements = _judgements(run, questions, zero_shot, few_shot)
+    _ledger(run, zero_shot, few_shot, judgements)
+    training = _training(run, questions, zero_shot, few_shot, judgements)
+    run.close_teacher()
+    students = _students(run, questions, training)
+    predictions = _predictions(run, questions, students)
+    _results(run, questions, students, predictions)
+    if run.settings.students.push_to_hub:
+        hub.push(students, run.settings.students.push_to_hub, run.store, run.progress)
+    return _report(run)
+
+
+def _questions(run: _Run) -> pa.Table:
+    questions = tasks.load_questions(run.settings.questions, run.settings.seed)
+    return run.stage("questions", [questions], lambda: questions)
+
+
+def _zero_shot(run: _Run, questions: pa.Table) -> pa.Table:
+    """The teacher answers without exemplars (paper section 2.1)."""
+    if not plan.asks_teacher(run.settings):
+        return SAMPLES.empty_table()
+    prompts = plan.zero_shot_prompts(questions, run.settings)
+    return run.stage("zero_shot", [prompts, run.teacher_settings], lambda: run.complete("zero_shot", prompts))
+
+
+def _exemplars(run: _Run, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
+    """Algorithm 1: embed, cluster, and choose a worked example for each cluster."""
+    if not methods.few_shot(run.settings.students.methods):
+        return EXEMPLARS.empty_table()
+    settings = run.settings.exemplars
+    inputs: list[Input] = [
+        questions,
+        zero_shot,
+        settings.affecting(Affects.RESULT),
+        identity(settings.file or ""),
+        list(run.settings.students.methods),
+    ]
+    return run.stage("exemplars", inputs, lambda: _choose_exemplars(run, questions, zero_shot))
+
+
+def _choose_exemplars(run: _Run, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
+    from raydistill.exemplars import embed, select
+
+    settings = run.settings.exemplars
+    pool = questions
+    if settings.pool == "train":
+        pool = questions.filter(pc.equal(questions["split"], "train"))
+    run.connect_ray()
+    with run.progress.stage("exemplars", pool.num_rows) as stage:
+        embeddings = EMBEDDINGS.empty_table()
+        if not settings.file:
+            shared_cache = Store(str(cache.folder("shared")))
+            embeddings = embed.embed(pool, settings, shared_cache, stage.update)
+        exemplars, clusters = select.select_remote(
+            questions, embeddings, zero_shot, settings, run.settings.students.methods
+        )
+        stage.finish(f"{exemplars.num_rows} exemplars chosen from {pool.num_rows:,} questions")
+    run.store.write("clusters", clusters, "with exemplars")
+    return exemplars
+
+
+def _few_shot(run: _Run, questions: pa.Table, exemplars: pa.Table) -> pa.Table:
+    """The teacher answers every question again, with the exemplars before it (paper section 2.2)."""
+    if not methods.few_shot(run.settings.students.methods):
+        return SAMPLES.empty_table()
+    prompts = plan.few_shot_prompts(questions, exemplars, run.settings)
+    return run.stage("few_shot", [prompts, run.teacher_settings], lambda: run.complete("few_shot", prompts))
+
+
+def _judgements(run: _Run, questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table) -> pa.Table | None:
+    """The teacher judges the rationales that would be kept; None if it is not asked to."""
+    settings = run.settings
+    if not settings.curation.llm_judge or not plan.asks_teacher(settings):
+        return None
+    prompts = llm_judge.judge_prompts(questions, zero_shot, few_shot, settings)
+    # Budgets count: with a larger one, what is unjudged is judged.
+    budgets: list[object] = [
+        settings.curation.llm_judge_budget_usd,
+        settings.curation.llm_judge_budget_tokens,
+        settings.teacher.budget_usd,
+        settings.teacher.budget_tokens,
+    ]
+    return run.stage("judgements", [prompts, run.teacher_settings, budgets], lambda: _judge(run, prompts))
+
+
+def _judge(run: _Run, prompts: pa.Table) -> pa.Table:
+    from raydistill.teacher import stage
+
+    settings = run.settings.curation
+    budget = stage.Budget(settings.llm_judge_budget_usd, settings.llm_judge_budget_tokens)
+    judgements = llm_judge.read(run.complete(llm_judge.STAGE, prompts, budget))
+    run.progress.say(f"{'':12} {llm_judge.summary(judgements)}")
+    return judgements
+
+
+def _ledger(run: _Run, zero_shot: pa.Table, few_shot: pa.Table, judgements: pa.Table | None) -> None:
+    """What the answers that this run rests on cost."""
+    samples = {"zero_shot": zero_shot, "few_shot": few_shot, llm_judge.STAGE: judgements}
+    stages = [name for name, table in samples.items() if table is not None and table.num_rows]
+    purchases = ledger.load(run.store, stages)
+    run.stage("ledger", [purchases], lambda: purchases)
+
+
+def _training(
+    run: _Run, questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table, judgements: pa.Table | None
+) -> pa.Table:
+    """Every candidate for training text and its fate."""
+    settings = run.settings.curation
+    names = run.settings.students.methods
+    degrees = run.settings.students.degrees
+    inputs: list[Input] = [questions, zero_shot, few_shot, settings, list(names), list(degrees), judgements]
+    return run.stage(
+        "training",
+        inputs,
+        lambda: curate.curate(questions, zero_shot, few_shot, settings, names, degrees, judgements),
+    )
+
+
+def _students(run: _Run, questions: pa.Table, training: pa.Table) -> pa.Table:
+    """The grid of students, each trained once."""
+
+    def train() -> pa.Table:
+        from raydistill.students import grid
+
+        if not run.settings.local:
+            run.connect_ray()
+        return grid.train(questions, training, run.settings, run.store, run.progress)
+
+    return run.stage("students", [questions, training, *run.student_settings], train)
+
+
+def _predictions(run: _Run, questions: pa.Table, students: pa.Table) -> pa.Table:
+    """Every student's answers to its task's test questions."""
+
+    def predict_all() -> pa.Table:
+        from raydistill.students import predict
+
+        if not run.settings.local:
+            run.connect_ray()
+        return predict.predict(questions, students, run.settings, run.store, run.progress)
+
+    return run.stage(
+        "predictions",
+        [questions, students, *run.student_settings],
+        predict_all,
+        count_failed=lambda predictions: _count_silent_students(questions, students, predictions),
+    )
+
+
+def _results(run: _Run, questions: pa.Table, students: pa.Table, predictions: pa.Table) -> None:
+    """Accuracies with their intervals."""
+
+    def summarise() -> pa.Table:
+        from raydistill.report import results
+
+        return results.summarise(students, predictions, questions)
+
+    run.stage("results", [students, predictions, questions], summarise)
+
+
+def _report(run: _Run) -> str:
+    """Write the page and print the summary; return the page's path."""
+    from raydistill.report import page, terminal
+
+    path = page.write(run.store, run.settings)
+    terminal.show(run.store, run.settings)
+    return path
+
+
 class _Run:
     """What the stages of one run share, each opened at its first use."""
 
-    settings: Settings
-    store: Store
-    progress: Progress
-    stack: ExitStack
-
-    def __post_init__(self) -> None:
-        self.teacher = self.stack.enter_context(ExitStack())
-        self.store.write_text("settings.yaml", yaml.safe_dump(self.settings.model_dump(mode="json"), sort_keys=False))
-        self.progress.say(f"raydistill {__version__} · run directory {self.store.path}")
+    def __init__(self, settings: Settings, store: Store, progress: Progress, stack: ExitStack) -> None:
+        self.settings = settings
+        self.store = store
+        self.progress = progress
+        self._teacher = stack.enter_context(ExitStack())
+        written = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+        store.write_text("settings.yaml", written)
+        progress.say(f"raydistill {__version__} · run directory {store.path}")
 
     def stage(
         self,
         name: str,
-        inputs: list[Any],
+        inputs: Sequence[Input],
         make: Callable[[], pa.Table],
-        failed: Callable[[pa.Table], int] | None = None,
+        count_failed: Callable[[pa.Table], int] | None = None,
     ) -> pa.Table:
-        """Table `name`: read where it is complete, current and nothing of it `failed`, else made and written."""
-        key = fingerprint(name, __version__, [_keyed(i) for i in inputs])
+        """Return table `name`: read if it is complete, current and without failed rows, else made and written.
+
+        Args:
+            name: of the table.
+            inputs: what the table depends on, beside the stage's code (runtime.stage_formats).
+            make: makes the table.
+            count_failed: how many of its rows the next command should try again; by default those with an `error`.
+        """
+        key = fingerprint(name, STAGE_FORMATS[name], [_fingerprinted(value) for value in inputs])
         if self.store.is_current(name, key):
             table = self.store.read(name)
             self.progress.skipped(name, table.num_rows)
             return table
         table = make()
-        return self.store.write(name, table, key, failed=(failed or _errors)(table))
+        failed = (count_failed or _count_errors)(table)
+        return self.store.write(name, table, key, failed=failed)
+
+    @property
+    def teacher_settings(self) -> list[object]:
+        """What the teacher's answers depend on, beside the prompts."""
+        teacher = self.settings.teacher
+        gguf = teacher.local.gguf if teacher.kind == "local" else None
+        return [teacher.affecting(Affects.RESULT), identity(gguf or "")]
+
+    @property
+    def student_settings(self) -> list[Input]:
+        """What students and their answers depend on, beside the training text."""
+        students = self.settings.students
+        values = students.affecting(Affects.RESULT | Affects.PREDICTIONS | Affects.GRID)
+        return [values, *map(identity, students.models)]
 
     @cached_property
     def endpoint(self) -> Endpoint:
+        """The teacher's endpoint, opened and checked at its first use."""
         if self.settings.curation.llm_judge and self.settings.curation.llm_judge_budget_usd:
             pricing.find(self.settings.teacher, "--curation.llm_judge_budget_usd")
-        return self.teacher.enter_context(open_endpoint(self.settings.teacher))
+        return self._teacher.enter_context(open_endpoint(self.settings.teacher))
 
-    @cached_property
-    def ray(self) -> bool:
+    def connect_ray(self) -> None:
+        """Connect to Ray; only the first call of a process does something."""
         cluster.connect(**self.settings.ray.model_dump())
-        return True
 
-    def ask(self, name: str, asks_table: pa.Table) -> pa.Table:
+    def complete(self, name: str, prompts: pa.Table, budget: object = None) -> pa.Table:
+        """SAMPLES of teacher stage `name`: the answers to `prompts`."""
         from raydistill.teacher import stage
 
-        endpoint = self.endpoint
-        assert self.ray
-        return stage.run(name, asks_table, self.settings, endpoint, self.store, self.progress)
+        endpoint = self.endpoint  # before Ray: a wrong key is said within seconds
+        self.connect_ray()
+        return stage.run(name, prompts, self.settings, endpoint, self.store, self.progress, budget)
 
-    def ask_for_verdicts(self, to_judge: pa.Table) -> pa.Table:
-        from raydistill.teacher import stage
-
-        endpoint, how = self.endpoint, self.settings.curation
-        assert self.ray
-        budget = stage.Budget(how.llm_judge_budget_usd, how.llm_judge_budget_tokens)
-        samples = stage.run(llm_judge.STAGE, to_judge, self.settings, endpoint, self.store, self.progress, budget)
-        judgements = llm_judge.read(samples)
-        self.progress.say(f"{'':12} {llm_judge.summary(judgements)}")
-        return judgements
-
-    def choose(self, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
-        from raydistill.exemplars import embed, select
-
-        how = self.settings.exemplars
-        assert self.ray
-        pool = questions if how.pool == "all" else questions.filter(pc.equal(questions["split"], "train"))
-        with self.progress.stage("exemplars", pool.num_rows) as shown:
-            vectors = EMBEDDINGS.empty_table()
-            if not how.file:
-                vectors = embed.embed(pool, how, Store(str(cache.folder("shared"))), shown.update)
-            chosen, clusters = select.select_remote(questions, vectors, zero_shot, how, self.settings.students.methods)
-            shown.finish(f"{chosen.num_rows} exemplars chosen from {pool.num_rows:,} questions")
-        self.store.write("clusters", clusters, "with exemplars")
-        return chosen
-
-    def train(self, questions: pa.Table, training: pa.Table) -> pa.Table:
-        from raydistill.students import grid
-
-        assert self.settings.local or self.ray
-        return grid.train(questions, training, self.settings, self.store, self.progress)
-
-    def predict(self, questions: pa.Table, students: pa.Table) -> pa.Table:
-        from raydistill.students import predict
-
-        assert self.ray
-        return predict.predict(questions, students, self.settings, self.store, self.progress)
-
-    def judge(self, students: pa.Table, predictions: pa.Table, questions: pa.Table) -> pa.Table:
-        from raydistill.report import results
-
-        return results.summarise(students, predictions, questions)
-
-    def report(self) -> str:
-        from raydistill.report import page, terminal
-
-        path = page.write(self.store, self.settings)
-        terminal.show(self.store, self.settings)
-        return path
+    def close_teacher(self) -> None:
+        """Stop a local teacher: it would keep cores and memory from the students."""
+        self._teacher.close()
 
 
-def _errors(table: pa.Table) -> int:
-    return pc.sum(pc.not_equal(table["error"], "")).as_py() or 0 if "error" in table.column_names else 0
+def _count_errors(table: pa.Table) -> int:
+    if "error" not in table.column_names:
+        return 0
+    return pc.sum(pc.not_equal(table["error"], "")).as_py() or 0
 
 
-def _unanswered(questions: pa.Table, students: pa.Table, predictions: pa.Table) -> int:
+def _count_silent_students(questions: pa.Table, students: pa.Table, predictions: pa.Table) -> int:
     """Trained students without a single answer, though their task has test questions."""
-    tasks_asked = {*questions.filter(pc.not_equal(questions["split"], "train"))["task"].to_pylist()}
-    trained = {s["trial"] for s in students.to_pylist() if not s["error"] and s["task"] in tasks_asked}
-    return len(trained - {*predictions["trial"].to_pylist()})
+    tests = questions.filter(pc.not_equal(questions["split"], "train"))
+    tested_tasks = set(tests["task"].to_pylist())
+    trained = students.filter(pc.equal(students["error"], ""))
+    asked = trained.filter(pc.is_in(trained["task"], pa.array(sorted(tested_tasks), pa.string())))
+    return len(set(asked["trial"].to_pylist()) - set(predictions["trial"].to_pylist()))
 
 
-def _keyed(part: Any) -> Any:
-    if isinstance(part, pa.Table):
-        return content_hash(part)
-    return part.model_dump(mode="json") if isinstance(part, BaseModel) else part
+def _fingerprinted(value: Input) -> object:
+    """A value as it counts in a fingerprint: a table by its content, a section by its settings."""
+    if isinstance(value, pa.Table):
+        return content_hash(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return value

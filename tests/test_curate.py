@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,49 +10,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.samples import GOOD, NONE, questions, samples
 
 from raydistill.config import CurationSettings
 from raydistill.curation.curate import curate
 from raydistill.curation.diversity import grams, likeness, most_different, similarity, summary
-from raydistill.tables import QUESTIONS, SAMPLES, TRAINING
+from raydistill.tables import TRAINING
 
-GOOD = "Tom has 3 apples. He gets 2 more, so 3 + 2 = 5."
 OTHER = "Adding the two apples to those he had makes five, that is 5."
-
-
-def table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    return pa.Table.from_pylist([dict.fromkeys(schema.names) | row for row in rows], schema)
-
-
-def questions(*splits: str) -> pa.Table:
-    base = {"task": "svamp", "answer": "5.0", "answer_type": "number", "choices": []}
-    return table(
-        [
-            base | {"split": s, "question_id": f"q{i}", "question": f"How many, {i}?", "source_row": i}
-            for i, s in enumerate(splits)
-        ],
-        QUESTIONS,
-    )
-
-
-def samples(*rows: dict[str, Any]) -> pa.Table:
-    base = {
-        "task": "svamp",
-        "split": "train",
-        "question_id": "q0",
-        "method": "fine_tune_cot",
-        "degree": 1,
-        "sample_index": 0,
-        "rationale": f" {GOOD}",
-        "prediction": "5",
-        "correct": True,
-        "error": "",
-        "error_kind": "",
-    }
-    return table([base | row for row in rows], SAMPLES)
-
-
-NONE = samples()
 ONE = questions("train")
 
 
@@ -63,20 +27,27 @@ def curated(zero_shot: pa.Table, asked: pa.Table = ONE, **settings: Any) -> list
     return made.to_pylist()
 
 
+def why(row: dict[str, Any]) -> tuple[str, str]:
+    return row["reason"], row["reason_detail"]
+
+
 @pytest.mark.parametrize(
-    ("sample", "reason"),
+    ("sample", "reason", "detail"),
     [
-        ({}, ""),
-        ({"correct": False, "prediction": "6"}, "wrong answer: 6"),
-        ({"correct": False, "prediction": None}, "no answer"),
-        ({"correct": False, "prediction": None, "error": "HTTP 500", "error_kind": "transient"}, "failed: transient"),
-        ({"rationale": " \n"}, "empty rationale"),
-        ({"rationale": " The answer is 5."}, "empty rationale"),
+        ({}, "", ""),
+        ({"correct": False, "prediction": "6"}, "wrong_answer", "6"),
+        ({"correct": False, "prediction": None}, "no_answer", ""),
+        ({"correct": False, "prediction": None, "error": "HTTP 500", "error_kind": "transient"}, "failed", "transient"),
+        ({"correct": False, "prediction": None, "error": "HTTP 500"}, "failed", "HTTP 500"),
+        ({"rationale": " \n"}, "empty_rationale", ""),
+        ({"rationale": " The answer is 5."}, "empty_rationale", ""),
     ],
 )
-def test_a_rationale_is_kept_for_a_right_answer_and_the_others_say_why(sample: dict[str, Any], reason: str) -> None:
+def test_a_rationale_is_kept_for_a_right_answer_and_the_others_say_why(
+    sample: dict[str, Any], reason: str, detail: str
+) -> None:
     (row,) = curated(samples(sample))
-    assert (row["kept"], row["reason"]) == (not reason, reason)
+    assert (row["kept"], row["reason"], row["reason_detail"]) == (not reason, reason, detail)
     assert row["answer"] == "5.0"  # the gold answer, as the benchmark prints it
     assert row["question"] == "How many, 0?"
 
@@ -138,12 +109,12 @@ def test_the_order_of_the_samples_does_not_matter() -> None:
 def test_steps_are_checked_on_request() -> None:
     lucky = samples({"rationale": " He has 3 + 3 = 5, so 5."})
     assert curated(lucky)[0]["kept"]
-    assert curated(lucky, check_steps=True)[0]["reason"] == "step does not hold: 3 + 3 = 5"
+    assert why(curated(lucky, check_steps=True)[0]) == ("step_does_not_hold", "3 + 3 = 5")
     cut = samples({"rationale": " 1 + 1 = 2. Then we add."})
-    assert curated(cut, check_steps=True)[0]["reason"].startswith("does not reach its answer")
+    assert why(curated(cut, check_steps=True)[0]) == ("does_not_reach_answer", "5 is not in the rationale")
     # The answer sentence is cut off the training text, but is checked.
     other = samples({"rationale": " He has some. The answer is 6."})
-    assert curated(other, check_steps=True)[0]["reason"] == "contradicts its answer: says 6, answers 5"
+    assert why(curated(other, check_steps=True)[0]) == ("contradicts_answer", "says 6, answers 5")
 
 
 def many(*texts: str) -> pa.Table:
@@ -153,11 +124,11 @@ def many(*texts: str) -> pa.Table:
 def test_repetitions_are_dropped_on_request() -> None:
     rows = many(GOOD, OTHER, "  " + GOOD.replace(" ", "  "), GOOD)
     assert all(r["kept"] for r in curated(rows))
-    assert [r["reason"] for r in curated(rows, drop_duplicates=True)] == [
-        "",
-        "",
-        "repeats sample 0",
-        "repeats sample 0",
+    assert [why(r) for r in curated(rows, drop_duplicates=True)] == [
+        ("", ""),
+        ("", ""),
+        ("repeated", "sample 0"),
+        ("repeated", "sample 0"),
     ]
 
 
@@ -173,7 +144,8 @@ def test_the_most_different_rationales_are_kept() -> None:
     rows = many(GOOD, GOOD + " Yes.", OTHER, GOOD + " Well then.")
     found = curated(rows, keep_most_different=2)
     assert [r["kept"] for r in found] == [True, False, True, False]
-    assert found[1]["reason"].startswith("too like sample 0: 0.")
+    assert found[1]["reason"] == "too_similar"
+    assert found[1]["reason_detail"].startswith("sample 0: 0.")
     assert all(r["kept"] for r in curated(rows, keep_most_different=4))
 
 
@@ -213,7 +185,7 @@ def test_the_summary_tells_how_alike_samples_are() -> None:
     )
     made = curate(asked, rows, NONE, CurationSettings(), ["fine_tune_cot", "vanilla"], [1, 8])
     (found,) = summary(made)
-    assert found == {
+    assert found._asdict() == {
         "task": "svamp",
         "method": "fine_tune_cot",
         "degree": 8,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 import psutil
 import pyarrow.compute as pc
 import pytest
+from support.runs import finished, tiny
 
 from raydistill import pipeline, simulated, tables
 from raydistill.config import Settings
@@ -26,29 +26,6 @@ from raydistill.teacher import stage
 
 ROOT = Path(__file__).resolve().parents[1]
 JOB = str(ROOT / "jobs" / "full_pipeline.py")
-
-
-def tiny(run_dir: Path, student: Path, **sections: dict) -> Settings:
-    """24 train and 8 test questions, one short pass of a tiny student, in this process."""
-    tree: dict = {
-        "run_dir": str(run_dir),
-        "local": True,
-        "questions": {"tasks": ["coin_flip"], "source": "generated", "generated_size": 80, "limit_train": 24}
-        | {"limit_test": 8, "unseen_patterns": 2},
-        "teacher": {"kind": "simulated"},
-        "exemplars": {"n_clusters": 3},
-        "students": {"models": [str(student)], "max_steps": 3, "max_new_tokens": 16, "learning_rate": 1e-3},
-    }
-    for name, values in sections.items():
-        tree[name] = tree.get(name, {}) | values if isinstance(values, dict) else values
-    return Settings.model_validate(tree)
-
-
-def finished(store: Store) -> dict[str, str]:
-    return {
-        path.stem: json.loads(path.read_text())["finished"] + json.loads(path.read_text())["content"]
-        for path in Path(store.root, "tables").glob("*.json")
-    }
 
 
 @pytest.fixture(scope="module")

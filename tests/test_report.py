@@ -8,7 +8,6 @@ import math
 import re
 import shlex
 import xml.etree.ElementTree as ET
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -19,85 +18,37 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy.stats import binomtest
 from support import report_tables
+from support.report_page import Page, run_settings, stored, whole
 
 from raydistill import tables
-from raydistill.config import Settings, StudentSettings, TeacherSettings
-from raydistill.method.methods import UNTRAINED
-from raydistill.report import labels, page, paper, plots, results, terminal
-from raydistill.report.run import SCHEMAS, Run, read
-from raydistill.runtime.store import Store
+from raydistill.config import StudentSettings
+from raydistill.method.methods import METHODS, UNTRAINED
+from raydistill.report import (
+    accuracy,
+    curation_outcome,
+    examples,
+    guesses,
+    labels,
+    page,
+    paired,
+    paper,
+    plots,
+    results,
+    rules_compared,
+    spend,
+    teacher_accuracy,
+    terminal,
+)
+from raydistill.report.intervals import wilson
+from raydistill.report.run import SCHEMAS, RunReport, read
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
-
-
-def run_settings(methods: tuple[str, ...] = ("vanilla", "new_fine_tune_cot"), kind: str = "simulated") -> Settings:
-    return Settings(
-        teacher=TeacherSettings.model_validate({"kind": kind}),
-        students=StudentSettings.model_validate({"methods": list(methods)}),
-    )
-
-
-def whole(**options: Any) -> dict[str, pa.Table]:
-    made = report_tables.make(**options)
-    return made | {"results": results.summarise(made["students"], made["predictions"], made["questions"])}
-
-
-def stored(path: Path, made: dict[str, pa.Table], without: tuple[str, ...] = ()) -> Store:
-    store = Store(str(path))
-    for name, table in made.items():
-        if name not in without:
-            store.write(name, table, "key")
-    return store
 
 
 def changed(table: pa.Table, row: int, **values: Any) -> pa.Table:
     rows = table.to_pylist()
     rows[row] |= values
     return pa.Table.from_pylist(rows, schema=table.schema)
-
-
-class Page(HTMLParser):
-    """Tags, ids, addresses and visible text; fails on tags that do not close in order."""
-
-    VOID = frozenset({"meta", "br", "path", "use", "link", "image"})
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.addresses: list[str] = []
-        self.open: list[str] = []
-        self.texts: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        if tag not in self.VOID:
-            self.open.append(tag)
-        for name, value in attrs:
-            assert not name.startswith("on"), (tag, name)
-            if name == "id":
-                self.ids.append(str(value))
-            if name in ("src", "href", "xlink:href"):
-                self.addresses.append(str(value))
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return "".join(self.texts)
 
 
 # Figures
@@ -107,14 +58,14 @@ class Page(HTMLParser):
 def test_wilson_interval_is_scipys(counts: tuple[int, int]) -> None:
     right, n = counts
     expected = binomtest(right, n).proportion_ci(0.95, method="wilson")
-    assert results.wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60))
 def test_paired_comparison_counts_every_question_once_and_is_symmetric(outcomes: list[tuple[bool, bool]]) -> None:
     first = {str(i): a for i, (a, _) in enumerate(outcomes)}
     second = {str(i): b for i, (_, b) in enumerate(outcomes)}
-    pair, mirrored = results.compare(first, second), results.compare(second, first)
+    pair, mirrored = paired.compare(first, second), paired.compare(second, first)
     assert pair.n == pair.both + pair.only_first + pair.only_second + pair.neither == len(outcomes)
     assert pair.p_value == pytest.approx(mirrored.p_value)
     assert pair.difference == pytest.approx(-mirrored.difference)
@@ -127,7 +78,7 @@ def test_exact_mcnemar_by_hand() -> None:
     first = {f"a{i}": True for i in range(10)} | {f"b{i}": False for i in range(2)} | {"same": True, "mine": True}
     second = {q: not right for q, right in first.items()} | {"same": True}
     del second["mine"]  # answered by one only: not compared
-    pair = results.compare(first, second)
+    pair = paired.compare(first, second)
     assert pair[:5] == (13, 1, 10, 2, 0)
     assert pair.p_value == pytest.approx(2 * 79 / 4096)
 
@@ -172,21 +123,21 @@ def test_failed_and_incomplete_trials_keep_their_rows() -> None:
 def test_seeds_are_averaged_without_a_narrower_interval() -> None:
     made = whole(seeds=(0, 1, 2))
     by_seed = [r for r in made["results"].to_pylist() if r["method"] == "vanilla" and r["split"] == "test"]
-    (merged,) = [r for r in results.over_seeds(made["results"]) if r["method"] == "vanilla" and r["split"] == "test"]
+    (merged,) = [r for r in accuracy.over_seeds(made["results"]) if (r.method, r.split) == ("vanilla", "test")]
     accuracies = [r["accuracy"] for r in by_seed]
-    assert merged["seeds"] == 3
-    assert merged["accuracy"] == pytest.approx(sum(accuracies) / 3)
-    assert (merged["lowest"], merged["highest"]) == (min(accuracies), max(accuracies))
-    assert (merged["ci_low"], merged["ci_high"]) == results.wilson(merged["accuracy"] * 60, 60)
+    assert merged.seeds == 3
+    assert merged.accuracy == pytest.approx(sum(accuracies) / 3)
+    assert (merged.lowest, merged.highest) == (min(accuracies), max(accuracies))
+    assert (merged.ci_low, merged.ci_high) == wilson(merged.accuracy * 60, 60)
 
 
 def test_comparisons_set_the_best_informed_training_against_the_others() -> None:
     made = whole(
         methods=("vanilla", "fine_tune_cot", "new_fine_tune_cot"), degrees=(1, 8), splits=(("train", 9), ("test", 30))
     )
-    rows = results.comparisons(made["results"], made["predictions"])
-    pairs = [(r["first"]["degree"], r["second"]["method"], r["second"]["degree"]) for r in rows]
-    assert all(r["first"]["method"] == "new_fine_tune_cot" for r in rows)
+    rows = paired.comparisons(made["results"], made["predictions"])
+    pairs = [(r.first.degree, r.second.method, r.second.degree) for r in rows]
+    assert all(r.first.method == "new_fine_tune_cot" for r in rows)
     assert pairs == [
         (1, "untrained", 1),
         (1, "vanilla", 1),
@@ -196,9 +147,9 @@ def test_comparisons_set_the_best_informed_training_against_the_others() -> None
         (8, "fine_tune_cot", 8),
     ]
     for row in rows:
-        assert row["pair"].n == 30
-        difference = row["first"]["accuracy"] - row["second"]["accuracy"]
-        assert row["pair"].difference == pytest.approx(difference)
+        assert row.pair.n == 30
+        difference = row.first.accuracy - row.second.accuracy
+        assert row.pair.difference == pytest.approx(difference)
 
 
 def test_chance_level_of_options_only() -> None:
@@ -206,7 +157,7 @@ def test_chance_level_of_options_only() -> None:
         {"task": kind, "split": "test", "answer_type": kind, "choices": []} for kind in ("yes_no", "number", "letter")
     ]
     questions = pa.Table.from_pylist(rows, schema=tables.QUESTIONS)
-    assert {key: guess.chance for key, guess in results.guesses(questions).items()} == {
+    assert {key: guess.chance for key, guess in guesses.guesses(questions).items()} == {
         ("t", "test"): pytest.approx((1 / 6 + 1 / 6 + 1 / 5) / 3),
         ("yes_no", "test"): 0.5,
     }
@@ -215,8 +166,8 @@ def test_chance_level_of_options_only() -> None:
 def test_teacher_figures_leave_failed_answers_out_and_count_questions_not_samples() -> None:
     made = report_tables.make(degrees=(1, 4), methods=("new_fine_tune_cot",), splits=(("train", 50), ("test", 20)))
     made["few_shot"] = changed(made["few_shot"], 0, error="", prediction="x", correct=False)
-    rows = results.teacher(made["zero_shot"], made["few_shot"])
-    assert [(r["method"], r["degree"], r["split"]) for r in rows] == [
+    rows = teacher_accuracy.by_split(made["zero_shot"], made["few_shot"])
+    assert [(r.method, r.degree, r.split) for r in rows] == [
         *[("fine_tune_cot", 1, s) for s in ("train", "test", "all")],
         *[("new_fine_tune_cot", 1, s) for s in ("train", "test", "all")],
         ("new_fine_tune_cot", 4, "train"),
@@ -226,18 +177,18 @@ def test_teacher_figures_leave_failed_answers_out_and_count_questions_not_sample
             r
             for t in (made["zero_shot"], made["few_shot"])
             for r in t.to_pylist()
-            if (r["method"], r["degree"]) == (row["method"], row["degree"]) and row["split"] in (r["split"], "all")
+            if (r["method"], r["degree"]) == (row.method, row.degree) and row.split in (r["split"], "all")
         ]
         good = [r for r in mine if not r["error"]]
-        assert (row["n"], row["failed"]) == (len(good), len(mine) - len(good))
-        assert row["accuracy"] == pytest.approx(sum(r["correct"] for r in good) / len(good))
-        assert row["no_answer"] == pytest.approx(sum(r["prediction"] is None for r in good) / len(good))
-        assert row["second_call"] == pytest.approx(sum(r["answered_by"] == "second_call" for r in good) / len(good))
-        assert row["cut"] == pytest.approx(sum(r["finish_reason"] == "length" for r in good) / len(good))
+        assert (row.n, row.failed) == (len(good), len(mine) - len(good))
+        assert row.accuracy == pytest.approx(sum(r["correct"] for r in good) / len(good))
+        assert row.no_answer == pytest.approx(sum(r["prediction"] is None for r in good) / len(good))
+        assert row.answer_call == pytest.approx(sum(r["answered_by"] == "second_call" for r in good) / len(good))
+        assert row.truncated == pytest.approx(sum(r["finish_reason"] == "length" for r in good) / len(good))
     diverse = rows[-1]
-    assert (diverse["questions"], diverse["n"] > 150) == (50, True)
-    assert (diverse["ci_low"], diverse["ci_high"]) == results.wilson(diverse["accuracy"] * 50, 50)
-    assert diverse["any_correct"] >= diverse["accuracy"]
+    assert (diverse.questions, diverse.n > 150) == (50, True)
+    assert (diverse.ci_low, diverse.ci_high) == wilson(diverse.accuracy * 50, 50)
+    assert diverse.any_correct >= diverse.accuracy
 
 
 def test_teacher_whose_every_answer_failed_has_no_figures() -> None:
@@ -245,49 +196,58 @@ def test_teacher_whose_every_answer_failed_has_no_figures() -> None:
     failed = pa.Table.from_pylist(
         [row | {"error": "timeout"} for row in made["zero_shot"].to_pylist()], schema=tables.SAMPLES
     )
-    (row,) = results.teacher(failed, None)
-    assert (row["n"], row["failed"], row["accuracy"], row["ci_low"]) == (0, 3, None, None)
-    assert results.overall([row]) == []
+    (row,) = teacher_accuracy.by_split(failed)
+    assert (row.n, row.failed, row.accuracy, row.ci_low) == (0, 3, None, None)
+    assert teacher_accuracy.overall([row]) == []
 
 
 def test_curation_accounts_for_every_candidate() -> None:
     made = report_tables.make()
-    vanilla, rationales = results.curation(made["training"], None, made["zero_shot"], made["few_shot"])
-    assert (vanilla["method"], vanilla["asked"], vanilla["kept"]) == ("vanilla", None, 120)
-    assert rationales["asked"] == rationales["candidates"] == 120
-    assert rationales["asked"] >= rationales["answered"] >= rationales["right"] == rationales["kept"]
-    assert rationales["kept"] + rationales["reasons"].total() == 120
-    assert set(rationales["reasons"]) <= {"wrong answer", "no answer", "failed"}
-    detailed = changed(made["training"], 0, kept=False, reason="wrong step: 2 + 2 = 5")
-    assert results.curation(detailed, None)[0]["reasons"] == {"wrong step": 1}
-    repeated = changed(
-        changed(made["training"], 0, kept=False, reason="repeats sample 3"), 1, kept=False, reason="repeats sample 1"
-    )
-    assert results.curation(repeated, None)[0]["reasons"] == {"repeats another sample": 2}
+    none = tables.JUDGEMENTS.empty_table()
+    vanilla, rationales = curation_outcome.outcomes(made["training"], none, made["zero_shot"], made["few_shot"])
+    assert (vanilla.method, vanilla.answers, vanilla.kept) == ("vanilla", None, 120)
+    answers = rationales.answers
+    assert answers is not None
+    assert answers.requested == rationales.candidates == 120
+    assert answers.requested >= answers.answered >= answers.correct == rationales.kept
+    assert rationales.kept + rationales.reasons.total() == 120
+    assert set(rationales.reasons) <= {"wrong_answer", "no_answer", "failed"}
+    first = changed(made["training"], 0, kept=False, reason="repeated", reason_detail="sample 3")
+    repeated = changed(first, 1, kept=False, reason="repeated", reason_detail="sample 1")
+    assert curation_outcome.outcomes(repeated, none)[0].reasons == {"repeated": 2}
+
+
+def test_reasons_are_shown_in_words_and_an_unknown_one_as_it_is(tmp_path: Path) -> None:
+    made = whole(methods=("new_fine_tune_cot",), splits=(("train", 10), ("test", 5)))
+    training = changed(made["training"], 0, kept=False, reason="step_does_not_hold", reason_detail="2 + 2 = 5")
+    made["training"] = changed(training, 1, kept=False, reason="a_rule_of_tomorrow")
+    seen = Page(Path(page.write(stored(tmp_path, made), run_settings(("new_fine_tune_cot",)))).read_text("utf-8"))
+    assert "1 step does not hold" in seen.texts
+    assert "1 a_rule_of_tomorrow" in seen.texts
 
 
 def test_spend_is_unknown_where_one_price_is() -> None:
     ledger = report_tables.make()["ledger"]
-    total = results.spend(ledger)
+    total = spend.total(ledger)
     assert total is not None
-    assert total["calls"] == 220 * 3 + 11
-    assert total["usd"] == pytest.approx(0.671)
-    unknown = results.spend(changed(ledger, 1, usd=None))
+    assert total.calls == 220 * 3 + 11
+    assert total.usd == pytest.approx(0.671)
+    unknown = spend.total(changed(ledger, 1, usd=None))
     assert unknown is not None
-    assert unknown["usd"] is None
-    assert results.spend(ledger.slice(0, 0)) is None
+    assert unknown.usd is None
+    assert spend.total(ledger.slice(0, 0)) is None
 
 
 def test_examples_are_right_and_wrong_and_differ_first() -> None:
     made = whole()
-    chosen = results.examples(made["results"], made["predictions"])
-    assert {e["right"] for e in chosen} == {True, False}
+    chosen = examples.choose(made["results"], made["predictions"])
+    assert {e.correct for e in chosen} == {True, False}
     for e in chosen:
-        *_, (best, given_best) = e["trials"]
-        assert best["method"] == "new_fine_tune_cot"
-        assert given_best["correct"] is e["right"]
-        assert {given["question_id"] for _, given in e["trials"]} == {e["question_id"]}
-    assert any(not given["correct"] for _, given in chosen[0]["trials"])
+        *_, (best, given_best) = e.answers
+        assert best.method == "new_fine_tune_cot"
+        assert given_best.correct is e.correct
+        assert {given.question_id for _, given in e.answers} == {e.question_id}
+    assert any(not given.correct for _, given in chosen[0].answers)
 
 
 # The paper's numbers
@@ -307,7 +267,7 @@ def test_paper_figures_have_the_captions_of_tables_3_and_4_put_right() -> None:
 
 def test_every_method_of_the_settings_has_a_name() -> None:
     methods = StudentSettings.model_fields["methods"].annotation
-    named = {m for m in labels.METHODS if m not in UNTRAINED}
+    named = {m for m in METHODS if m not in UNTRAINED}
     assert named == set(methods.__args__[0].__args__)  # type: ignore[union-attr]
     assert labels.method("vanilla") == "fine-tuned on answers alone"
     assert labels.method("new_fine_tune_cot", 8).endswith("(New-Fine-tune-CoT), D = 8")
@@ -331,14 +291,14 @@ def places(markup: str, kind: str) -> list[float]:
 @settings(max_examples=15, deadline=None)
 @given(TEXT, TEXT)
 def test_charts_are_well_formed_whatever_the_labels(name: str, title: str) -> None:
-    bar = {"label": name, "heading": title, "method": "vanilla", "accuracy": 0.5, "ci_low": 0.4, "ci_high": 0.6}
-    line = {"label": name, "method": "vanilla", "degree": 8, "dashed": True, "points": [(1, 0.9), (2, 0.2)]}
+    bar = plots.Bar(name, "vanilla", 0.5, 0.4, 0.6, heading=title)
+    line = plots.Line(name, "vanilla", degree=8, dashed=True, points=[(1, 0.9), (2, 0.2)])
     charts = [
-        plots.bars([bar, bar | {"accuracy": None, "ci_low": None, "ci_high": None}], chance=0.5),
+        plots.bars([bar, bar._replace(accuracy=None, ci_low=None, ci_high=None)], chance=0.5),
         plots.bars([bar], dots=True),
         plots.curves([line], title),
-        plots.cascades([line | {"points": [(0.0, 0.5), (1.0, 0.9)], "chosen": (0.2, 0.7)}], title),
-        plots.clusters([{"question_id": name, "cluster": 1, "x": 0, "y": 0}], {name: 1}, title),
+        plots.cascades([line._replace(points=[(0.0, 0.5), (1.0, 0.9)], ring=(0.2, 0.7))], title),
+        plots.clusters([plots.MapPoint(name, 1, 0, 0)], {name: 1}, title),
     ]
     for chart in charts:
         drawn = well_formed(chart)
@@ -347,18 +307,15 @@ def test_charts_are_well_formed_whatever_the_labels(name: str, title: str) -> No
 
 
 def test_bars_are_as_long_as_the_shares_they_show() -> None:
-    rows = [
-        {"label": "x", "heading": "", "method": "vanilla", "accuracy": a, "ci_low": a - 0.1, "ci_high": a + 0.05}
-        for a in (0.5, 0.925)
-    ]
+    rows = [plots.Bar("x", "vanilla", a, a - 0.1, a + 0.05) for a in (0.5, 0.925)]
     assert places(plots.bars(rows), "fill") == [50.0, 92.5]
     shifted = places(plots.bars(rows, dots=True), "dot")  # the axis begins at 20 %
     assert shifted == [37.5, 90.6]
 
 
 def test_a_curve_goes_through_its_points() -> None:
-    line = {"label": "x", "method": "vanilla", "degree": 1, "dashed": False}
-    svg = plots.curves([line | {"points": [(1, 0.0), (3, 1.0), (5, 0.5)]}], "t", share=True)
+    line = plots.Line("x", "vanilla", degree=1, dashed=False, points=[(1, 0.0), (3, 1.0), (5, 0.5)])
+    svg = plots.curves([line], "t", fractions=True)
     path = re.search(r'class="line" style="[^"]*" d="M([^"]*)"', svg)
     assert path
     (x1, y1), (x2, y2), (x3, y3) = [tuple(map(int, p.split())) for p in path[1].split("L")]
@@ -368,16 +325,14 @@ def test_a_curve_goes_through_its_points() -> None:
 
 
 def test_the_ring_of_a_threshold_lies_within_the_axes() -> None:
-    line = {"label": "x", "method": "vanilla", "degree": 1, "dashed": False, "points": [(0.0, 0.65), (1.0, 0.9)]}
-    svg = plots.cascades([line | {"chosen": (0.5, 0.55)}], "t")  # lower than the points that are drawn
+    line = plots.Line("x", "vanilla", degree=1, dashed=False, points=[(0.0, 0.65), (1.0, 0.9)], ring=(0.5, 0.55))
+    svg = plots.cascades([line], "t")  # lower than the points that are drawn
     (ring,) = re.findall(r'<circle class="ring"[^>]* cy="(\d+)"', svg)
     assert 0 < int(ring) <= plots.HEIGHT - plots.BOTTOM
 
 
 def test_a_map_of_many_points_is_no_heavy_page() -> None:
-    points = [
-        {"question_id": str(i), "cluster": i % 9, "x": math.sin(i) * i, "y": math.cos(i * i)} for i in range(100_000)
-    ]
+    points = [plots.MapPoint(str(i), i % 9, math.sin(i) * i, math.cos(i * i)) for i in range(100_000)]
     svg = plots.clusters(points, {"7": 7}, "map")
     assert len(svg) < 1_500_000
     few = plots.clusters(points[:50], {"7": 7}, "map")
@@ -405,8 +360,8 @@ def test_page_of_a_whole_run_says_what_came_out(tmp_path: Path) -> None:
         assert words in seen.text
     sections = re.findall('<section id="(.*?)">', html)
     assert sections == [
-        *("students", "teacher", "curation", "exemplars", "training", "spend", "examples", "judges"),
-        *("leakage", "paper", "reproduce"),
+        *("students", "teacher", "curation", "exemplars", "training", "spend", "examples"),
+        *("extraction_rules", "overlap", "paper", "reproduce"),
     ]
     assert len(seen.ids) == len(set(seen.ids))
     assert {a[1:] for a in seen.addresses} <= set(seen.ids)  # links within the page only
@@ -424,18 +379,18 @@ def test_page_and_summary_do_without_any_table(tmp_path: Path, missing: tuple[st
     assert "report.html" in out.getvalue()
 
 
-def test_judges_differ_on_answers_and_lost_samples_are_none() -> None:
+def test_rules_differ_on_answers_and_failed_samples_are_none() -> None:
     samples = report_tables.make(splits=(("train", 10),))["zero_shot"]
     wrong = {"robust_correct": False, "published_correct": False}
     for row, lost in enumerate([*[""] * 8, "429", "429"]):
         samples = changed(samples, row, error=lost, **wrong)
     samples = changed(samples, 3, robust_correct=True, robust_prediction="yes")
-    (row,), answers = results.disagreements(samples)
-    assert (answers, row["prediction"]) == (8, "yes")
+    answers, (row,) = rules_compared.in_samples(samples)
+    assert (answers, row.robust_prediction) == (8, "yes")
 
 
 def test_the_command_to_go_on_survives_any_directory_name() -> None:
-    run = Run({n: schema.empty_table() for n, schema in SCHEMAS.items()}, run_settings())
+    run = RunReport({n: schema.empty_table() for n, schema in SCHEMAS.items()}, run_settings())
     place = "runs/it's my run"
     run = dataclasses.replace(run, settings=run.settings.model_copy(update={"run_dir": place}))
     command = re.findall("python jobs/full_pipeline.py .*", Page(page.render(run)).text)[0]
@@ -512,11 +467,11 @@ def test_page_escapes_all_text(texts: list[str]) -> None:
     put("exemplars", question=question, rationale=rationale, answer=completion)
     put("zero_shot", rationale=rationale, prediction=completion, teacher=reason)
     put("few_shot", rationale=rationale, prediction=completion, teacher=reason)
-    put("training", question=question, kept=False, reason=reason)
+    put("training", question=question, kept=False, reason=reason, reason_detail=completion)
     put("predictions", completion=completion, prediction=reason)
     made["results"] = results.summarise(made["students"], made["predictions"], made["questions"])
     seen = Page(
-        page.render(Run(made | {n: SCHEMAS[n].empty_table() for n in SCHEMAS if n not in made}, run_settings()))
+        page.render(RunReport(made | {n: SCHEMAS[n].empty_table() for n in SCHEMAS if n not in made}, run_settings()))
     )  # fails on any tag that the texts opened or closed
     assert "script" not in seen.tags
     shown = re.sub(r"[\r\n]+", "\n", seen.text).replace("\x00", "\ufffd")

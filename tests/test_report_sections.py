@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from support import report_tables
-from test_report import Page, run_settings, stored, whole
+from support.report_page import Page, run_settings, stored, whole
 
 from raydistill import tables, tasks
 from raydistill.config import QuestionSettings, Settings, TeacherSettings
-from raydistill.report import epochs, page, results, terminal
+from raydistill.report import epochs, guesses, page, paired, terminal
+from raydistill.report.intervals import wilson
 from raydistill.report.run import read
 from raydistill.runtime.store import Store
 from raydistill.students import card, cascade
@@ -53,14 +55,14 @@ def with_students(settings: Settings, **values: Any) -> Settings:
 )
 def test_wilson_interval_is_that_of_newcombes_table(right: int, n: int, low: float, high: float) -> None:
     # Newcombe 1998, Stat. Med. 17:857, Table I, method 3.
-    assert results.wilson(right, n) == pytest.approx((low, high), abs=5e-5)
+    assert wilson(right, n) == pytest.approx((low, high), abs=5e-5)
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_mcnemars_p_counts_the_splits_at_least_as_uneven(first_only: int, second_only: int) -> None:
     n = first_only + second_only
     first = {str(i): i < first_only for i in range(n)}
-    pair = results.compare(first, {q: not right for q, right in first.items()})
+    pair = paired.compare(first, {q: not right for q, right in first.items()})
     uneven = [k for k in range(n + 1) if abs(2 * k - n) >= abs(first_only - second_only)]
     assert pair.p_value == pytest.approx(sum(math.comb(n, k) for k in uneven) / 2**n)
 
@@ -75,7 +77,7 @@ def test_guessing_by_options_and_by_the_commonest_train_answer() -> None:
     rows = [question("train", a) for a in "BBCCA"] + [question("test", a) for a in "BCCC"]
     rows += [question(split, "7", "number") for split in ("train", "test")]
     rows += [question("test", "yes", "yes_no")]
-    found = results.guesses(pa.Table.from_pylist(rows, schema=tables.QUESTIONS))
+    found = guesses.guesses(pa.Table.from_pylist(rows, schema=tables.QUESTIONS))
     assert found["letter", "test"] == (0.25, 0.25, "B")  # of the two commonest the first
     assert found["yes_no", "test"] == (0.5, None, "")  # no train questions to learn an answer from
     assert ("number", "test") not in found
@@ -83,7 +85,7 @@ def test_guessing_by_options_and_by_the_commonest_train_answer() -> None:
 
 def test_guesses_stand_beside_the_students(tmp_path: Path) -> None:
     made = whole(splits=(("train", 40), ("test", 20)))
-    guess = results.guesses(made["questions"])["coin_flip", "test"]
+    guess = guesses.guesses(made["questions"])["coin_flip", "test"]
     text, summary = shown(tmp_path, made, run_settings())
     assert f"always “{guess.answer}”, the commonest train answer: {100 * guess.majority:.1f} %" in text
     assert re.search(r"random guess +50\.0 %", summary)
@@ -110,11 +112,11 @@ def trial(points: list[tuple[float | None, float | None]], **how: Any) -> dict[s
     return made | {"epochs": rows, "settings": json.dumps(how)}
 
 
-def chosen(row: dict[str, Any], accuracy: float = 0.42) -> dict[str, Any]:
+def chosen(row: dict[str, Any], accuracy: float = 0.42) -> Mapping[str, epochs.Choice]:
     result = dict.fromkeys(tables.RESULTS.names) | {"trial": row["trial"], "split": "test", "accuracy": accuracy}
     students = pa.Table.from_pylist([row], schema=tables.STUDENTS)
-    (found,) = epochs.chosen(students, pa.Table.from_pylist([result], schema=tables.RESULTS))
-    return found
+    (found,) = epochs.choices(students, pa.Table.from_pylist([result], schema=tables.RESULTS))
+    return found.choices
 
 
 def test_three_epochs_of_one_training() -> None:
@@ -284,7 +286,7 @@ def test_what_the_teacher_judged_is_counted(tmp_path: Path) -> None:
     made = whole(methods=("new_fine_tune_cot",), splits=(("train", 10), ("test", 5)))
     rows = made["training"].to_pylist()
     verdicts = ["yes"] * 7 + ["no", "unjudged"]
-    rows[0] |= {"kept": False, "reason": "teacher judges: No, the second step is wrong."}
+    rows[0] |= {"kept": False, "reason": "llm_judge", "reason_detail": "No, the second step is wrong."}
     made["training"] = pa.Table.from_pylist(rows, schema=tables.TRAINING)
     names = ("task", "method", "degree", "question_id", "sample_index")
     judged = [{n: row[n] for n in names} | {"verdict": v} for row, v in zip(rows, verdicts, strict=False)]
@@ -292,10 +294,10 @@ def test_what_the_teacher_judged_is_counted(tmp_path: Path) -> None:
     settings = run_settings(("new_fine_tune_cot",))
     asked = settings.model_copy(update={"curation": settings.curation.model_copy(update={"llm_judge": True})})
     text, _ = shown(tmp_path / "asked", made, asked)
-    assert "1 refused by the teacher as judge" in text
-    assert "Put to the teacher: 7 called right, 1 called wrong, 1 unjudged (the budget was used up)" in text
+    assert "1 LLM judge: rejected" in text
+    assert "Asked of the LLM judge: 7 called right, 1 called wrong, 1 unjudged (the budget was used up)" in text
     text, _ = shown(tmp_path / "plain", made, settings)  # an earlier command's judgements
-    assert "Put to the teacher" not in text
+    assert "Asked of the LLM judge" not in text
 
 
 def test_questions_that_were_generated_for_want_of_a_file_are_told_of(

@@ -154,13 +154,13 @@ def test_vanilla_has_one_degree_and_the_others_each(tmp_path: Path, tiny_gpt2: P
 def test_trials_fail_alone_and_say_why(tmp_path: Path, tiny_gpt2: Path) -> None:
     questions, training = tables()
     dropped = training.set_column(training.column_names.index("kept"), "kept", pc.equal(training["method"], "vanilla"))
-    reasons = pa.array(["" if k else "wrong answer" for k in dropped["kept"].to_pylist()])
+    reasons = pa.array(["" if k else "wrong_answer" for k in dropped["kept"].to_pylist()])
     dropped = dropped.set_column(dropped.column_names.index("reason"), "reason", reasons)
     rows, shown = train(settings(tmp_path, tiny_gpt2, "nobody/nothing", max_steps=1), questions, dropped)
     by = {(r["student"], r["method"]): r["error"] for r in rows}
     assert by[str(tiny_gpt2), "vanilla"] == ""
     assert "No training row was kept" in by[str(tiny_gpt2), "new_fine_tune_cot"]
-    assert "16 × wrong answer" in by[str(tiny_gpt2), "new_fine_tune_cot"]
+    assert "16 × wrong_answer" in by[str(tiny_gpt2), "new_fine_tune_cot"]
     assert "nobody/nothing cannot be opened" in by["nobody/nothing", "vanilla"]
     assert "3 failed" in shown
     predictions, _ = answer(settings(tmp_path, tiny_gpt2), questions, rows)

@@ -1,26 +1,39 @@
-"""Which rationales become training text, and why the others do not (Ho et al. 2023; Li et al. 2024)."""
+"""Which rationales become training text, and why the others do not (Ho et al. 2023; Li et al. 2024).
+
+The rules themselves are in `curation/rules.py`. This module finds the candidates and applies the rules to them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raydistill import tables
 from raydistill.config import CurationSettings
-from raydistill.curation.diversity import most_different
-from raydistill.method import answers, steps
-from raydistill.tables import TRAINING
+from raydistill.curation import candidates
+from raydistill.curation.candidates import CHUNK, KEY, Candidate, Question, Sample, SampleKey, Verdict
+from raydistill.curation.rules import QUESTION_RULES, SAMPLE_RULES, Drop, QuestionRule
+from raydistill.method import answers
+from raydistill.method.methods import METHODS
 
-CHUNK = 50_000
-"""Rows that are Python objects at one time."""
 
-KEY = ["task", "method", "degree", "question_id", "sample_index"]
-"""The columns that name a sample."""
+class TrainingRow(NamedTuple):
+    """A row of tables.TRAINING."""
 
-_READ = [*KEY, "rationale", "prediction", "correct", "error_kind", "error", "split"]
+    task: str
+    method: str
+    degree: int
+    question_id: str
+    sample_index: int
+    question: str
+    rationale: str
+    answer: str
+    kept: bool
+    reason: str
+    reason_detail: str
 
 
 def curate(
@@ -32,141 +45,157 @@ def curate(
     degrees: Sequence[int],
     judgements: pa.Table | None = None,
 ) -> pa.Table:
-    """Every candidate for training and its fate. Only questions of the split `train` are candidates.
+    """List every candidate for training and its fate; only questions of the split `train` have candidates.
 
-    A rationale is kept where its answer is right; the settings add more conditions. The label is the gold answer. An
-    empty rationale is never kept. With `settings.clean` (off in paper mode) the training text is the reasoning alone.
+    A rationale is kept if no rule of `curation/rules.py` objects. The label is the gold answer. With `settings.clean`
+    (off in paper mode) the training text is the reasoning alone.
 
     Args:
         questions: QUESTIONS.
-        zero_shot: SAMPLES of method fine_tune_cot.
-        few_shot: SAMPLES of methods few_shot_unfiltered and new_fine_tune_cot.
-        methods: `vanilla` makes a row per train question, with an empty rationale; the others read samples.
-        degrees: degrees of reasoning D whose samples are read; vanilla has degree 1 alone.
-        judgements: JUDGEMENTS of what is kept without them, where the teacher was asked (see `judging`).
+        zero_shot: SAMPLES of methods with a zero-shot prompt.
+        few_shot: SAMPLES of methods with a few-shot prompt.
+        settings: which rules apply.
+        methods: names of trained methods. One that does not ask the teacher (`vanilla`) makes a row per train
+            question, with an empty rationale; the others read samples.
+        degrees: degrees of reasoning D whose samples are read; rows without a sample have degree 1.
+        judgements: JUDGEMENTS of what is kept without them; None if the LLM judge was not asked.
 
     Returns:
-        TRAINING, sorted by (task, method, degree, question_id, sample_index). `reason` of a row that is not kept:
-        "failed: …", "no answer", "wrong answer: …", "empty rationale", "step does not hold: …",
-        "contradicts its answer: …", "teacher judges: …", "repeats sample …", "too like sample …".
+        TRAINING, sorted by (task, method, degree, question_id, sample_index).
     """
+    verdicts = candidates.read_verdicts(judgements)
+    rules = _Rules(settings, verdicts, QUESTION_RULES)
+    return _curate(questions, [zero_shot, few_shot], methods, degrees, rules)
+
+
+def before_comparison(
+    questions: pa.Table,
+    zero_shot: pa.Table,
+    few_shot: pa.Table,
+    settings: CurationSettings,
+    methods: Sequence[str],
+    degrees: Sequence[int],
+) -> pa.Table:
+    """Curate by the rules that look at one sample alone, without the LLM judge: what that judge is asked about.
+
+    Samples of one question are compared afterwards, among those that it has not rejected.
+
+    Args:
+        questions: QUESTIONS.
+        zero_shot: SAMPLES of methods with a zero-shot prompt.
+        few_shot: SAMPLES of methods with a few-shot prompt.
+        settings: which rules apply.
+        methods: as for `curate`.
+        degrees: as for `curate`.
+
+    Returns:
+        TRAINING.
+    """
+    rules = _Rules(settings, {}, ())
+    return _curate(questions, [zero_shot, few_shot], methods, degrees, rules)
+
+
+class _Rules(NamedTuple):
+    """The rules that apply, and what they read besides the samples."""
+
+    settings: CurationSettings
+    verdicts: dict[SampleKey, Verdict]
+    question_rules: Sequence[QuestionRule]
+
+    def decide(self, samples: Iterable[Sample], question: Question) -> list[TrainingRow]:
+        """Make the rows for all samples of one question, method and degree."""
+        sampled = [self._candidate(sample, question) for sample in samples]
+        drops: dict[int, Drop] = {}
+        for place, candidate in enumerate(sampled):
+            drop = self._objection(candidate)
+            if drop is not None:
+                drops[place] = drop
+        for rule in self.question_rules:
+            kept_places = [place for place in range(len(sampled)) if place not in drops]
+            kept = [sampled[place] for place in kept_places]
+            for place, drop in rule(kept, self.settings).items():
+                drops[kept_places[place]] = drop
+        return [_row(candidate, drops.get(place)) for place, candidate in enumerate(sampled)]
+
+    def _candidate(self, sample: Sample, question: Question) -> Candidate:
+        rationale = sample.rationale.strip()
+        if self.settings.clean:
+            rationale = answers.clean_rationale(rationale)
+        return Candidate(sample, question, rationale, self.verdicts.get(candidates.sample_key(sample)))
+
+    def _objection(self, candidate: Candidate) -> Drop | None:
+        """Return what the first rule that objects says."""
+        for rule in SAMPLE_RULES:
+            drop = rule(candidate, self.settings)
+            if drop is not None:
+                return drop
+        return None
+
+
+def _curate(
+    questions: pa.Table,
+    samples: Sequence[pa.Table],
+    methods: Sequence[str],
+    degrees: Sequence[int],
+    rules: _Rules,
+) -> pa.Table:
     train = questions.filter(pc.equal(questions["split"], "train"))
-    parts = [TRAINING.empty_table()]
-    if "vanilla" in methods:
-        parts.append(_vanilla(train))
-    place = {id_: row for row, id_ in enumerate(train["question_id"].to_pylist())}
-    refused = {} if judgements is None else _refused(judgements, settings.llm_judge_strict)
-    for samples in (zero_shot, few_shot):
-        wanted = pc.and_(
-            pc.is_in(samples["method"], value_set=pa.array([*methods], pa.string())),
-            pc.is_in(samples["degree"], value_set=pa.array([*degrees], pa.int32())),
-        )
-        wanted = pc.and_(wanted, pc.is_in(samples["question_id"], value_set=train["question_id"].combine_chunks()))
-        samples = samples.select(_READ).filter(wanted).sort_by([(name, "ascending") for name in KEY])
-        parts += _chunks(_judged(samples, train, place, settings, refused))
-    return pa.concat_tables(parts).sort_by([(name, "ascending") for name in KEY])
+    parts = [tables.TRAINING.empty_table()]
+    parts += [_without_teacher(train, name) for name in methods if not METHODS[name].asks_teacher]
+    for table in samples:
+        parts += _in_chunks(_decided(candidates.of_question(table, train, methods, degrees), rules))
+    return pa.concat_tables(parts).sort_by(candidates.ascending(KEY))
 
 
-def _vanilla(train: pa.Table) -> pa.Table:
+def _without_teacher(train: pa.Table, method: str) -> pa.Table:
+    """Make a kept row for each train question, with an empty rationale: the student learns the answer alone."""
     n = train.num_rows
     columns = {
-        "method": pa.repeat("vanilla", n),
+        "method": pa.repeat(method, n),
         "degree": pa.repeat(pa.scalar(1, pa.int32()), n),
         "sample_index": pa.repeat(pa.scalar(0, pa.int32()), n),
         "rationale": pa.repeat("", n),
         "kept": pa.repeat(True, n),
         "reason": pa.repeat("", n),
+        "reason_detail": pa.repeat("", n),
     }
-    return pa.table([columns[f] if f in columns else train[f] for f in TRAINING.names], TRAINING)
+    arrays = [columns[name] if name in columns else train[name] for name in tables.TRAINING.names]
+    return pa.table(arrays, tables.TRAINING)
 
 
-def _refused(judgements: pa.Table, strict: bool) -> dict[tuple[Any, ...], str]:
-    """The samples that the teacher calls wrong (`strict`: does not call right), with the reason to drop them."""
-    drops = ("no", "unclear", "unjudged", "failed") if strict else ("no",)
-    rows = judgements.filter(pc.is_in(judgements["verdict"], pa.array(drops)))
-    return {_key(row): f"teacher judges: {_short(row['reply']) or row['verdict']}" for row in _rows(rows)}
+def _decided(groups: Iterable[tuple[Question, list[Sample]]], rules: _Rules) -> Iterator[TrainingRow]:
+    for question, samples in groups:
+        yield from rules.decide(samples, question)
 
 
-def _short(reply: str) -> str:
-    text = " ".join(reply.split("\nQ:")[0].split())
-    return text if len(text) <= 120 else text[:117] + "…"
+def _row(candidate: Candidate, drop: Drop | None) -> TrainingRow:
+    sample = candidate.sample
+    reason, detail = drop or Drop("")
+    return TrainingRow(
+        task=sample.task,
+        method=sample.method,
+        degree=sample.degree,
+        question_id=sample.question_id,
+        sample_index=sample.sample_index,
+        question=candidate.question.question,
+        rationale=candidate.rationale,
+        answer=candidate.question.answer,
+        kept=drop is None,
+        reason=reason,
+        reason_detail=detail,
+    )
 
 
-def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in KEY)
-
-
-def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    return (row for batch in table.to_batches(max_chunksize=CHUNK) for row in batch.to_pylist())
-
-
-def _judged(
-    samples: pa.Table,
-    train: pa.Table,
-    place: dict[str, int],
-    settings: CurationSettings,
-    refused: dict[tuple[Any, ...], str],
-) -> Iterator[dict[str, Any]]:
-    """Rows of TRAINING for sorted `samples`, a question's samples together."""
-    for key, group in groupby(_rows(samples), key=lambda row: _key(row)[:4]):
-        question = train.slice(place[key[3]], 1).to_pylist()[0]
-        candidates = [_candidate(row, question, settings) for row in group]
-        for row in candidates:
-            if row["kept"] and (reason := refused.get(_key(row))):
-                row |= {"kept": False, "reason": reason}
-        _drop_alike(candidates, settings)
-        yield from candidates
-
-
-def _candidate(sample: dict[str, Any], question: dict[str, Any], settings: CurationSettings) -> dict[str, Any]:
-    rationale = sample["rationale"].strip()
-    if settings.clean:
-        rationale = answers.clean_rationale(rationale)
-    reason = _fault(sample, question, rationale, settings)
-    row = {name: sample[name] for name in KEY}
-    row |= {"question": question["question"], "rationale": rationale, "answer": question["answer"]}
-    return row | {"kept": not reason, "reason": reason}
-
-
-def _fault(sample: dict[str, Any], question: dict[str, Any], rationale: str, settings: CurationSettings) -> str:
-    if sample["error"] or sample["error_kind"]:
-        return f"failed: {sample['error_kind'] or sample['error']}"
-    if sample["prediction"] is None:
-        return "no answer"
-    if not sample["correct"]:
-        return f"wrong answer: {sample['prediction']}"
-    if not rationale:
-        return "empty rationale"
-    if settings.check_steps:
-        kind = {"answer_type": question["answer_type"], "choices": question["choices"] or ()}
-        fault = steps.check(sample["rationale"], question=question["question"], prediction=sample["prediction"], **kind)
-        return str(fault or "")
-    return ""
-
-
-def _drop_alike(candidates: list[dict[str, Any]], settings: CurationSettings) -> None:
-    """Among the kept samples of one question: drop repetitions, then all but the most different ones."""
-    if settings.drop_duplicates:
-        first: dict[str, int] = {}
-        for row in candidates:
-            if row["kept"]:
-                text = " ".join(row["rationale"].split())
-                if text in first:
-                    row |= {"kept": False, "reason": f"repeats sample {first[text]}"}
-                first.setdefault(text, row["sample_index"])
-    kept = [row for row in candidates if row["kept"]]
-    if settings.keep_most_different and len(kept) > settings.keep_most_different:
-        _, alike = most_different([row["rationale"] for row in kept], settings.keep_most_different)
-        for i, (other, similar) in alike.items():
-            sample = kept[other]["sample_index"]
-            kept[i] |= {"kept": False, "reason": f"too like sample {sample}: {similar:.2f}"}
-
-
-def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[pa.Table]:
-    chunk: list[dict[str, Any]] = []
+def _in_chunks(rows: Iterable[TrainingRow]) -> Iterator[pa.Table]:
+    """Yield tables of at most `CHUNK` rows."""
+    chunk: list[TrainingRow] = []
     for row in rows:
         chunk.append(row)
         if len(chunk) == CHUNK:
-            yield pa.Table.from_pylist(chunk, TRAINING)
+            yield _table(chunk)
             chunk = []
-    yield pa.Table.from_pylist(chunk, TRAINING)
+    yield _table(chunk)
+
+
+def _table(rows: Sequence[TrainingRow]) -> pa.Table:
+    return pa.Table.from_pylist([row._asdict() for row in rows], tables.TRAINING)

@@ -1,8 +1,9 @@
-"""The teacher as the judge of its own rationales: what is asked, how replies are read, what curation makes of them.
+"""The teacher as LLM judge of its own rationales: what it is asked and how its replies are read.
 
-An answer filter cannot see bad reasoning, and step checks (`steps`) read only what they know. With
-`curation.llm_judge`, each rationale that would be kept is put to the teacher once more, in a stage of its own
-(`judge`) with a budget of its own. The same rationale is never paid for twice: the journal knows its prompt.
+An answer filter cannot see bad reasoning, and step checks (`method/steps.py`) read only what they know. With
+`curation.llm_judge`, each rationale that would be kept is put to the teacher once more, in a stage of its own with a
+budget of its own. The same rationale is never paid for twice: the journal knows its prompt. What a verdict means for a
+sample is a rule of curation (`rules.rejected_by_llm_judge`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raydistill import tables
 from raydistill.config import Settings
 from raydistill.curation import curate
-from raydistill.curation.curate import KEY
+from raydistill.curation.candidates import KEY
 from raydistill.method import answers, prompts
-from raydistill.tables import JUDGE_PROMPTS, JUDGEMENTS
+from raydistill.method.methods import METHODS
 
 STAGE = "llm_judge"
 
@@ -27,58 +29,72 @@ _FIRST = re.compile(r"\W*(yes\b(?!\s+or\b)|no(?=\s*(?:[^\w\s]|\n|$)|\s+because\b
 _LAST = re.compile(r"(?:^|[.!?\n]|\bverdict\b(?:\s+is)?)\W*(yes|no)\W*$", re.IGNORECASE)
 
 
-def asks(questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table, settings: Settings) -> pa.Table:
-    """Rows (JUDGE_PROMPTS) for every sample that curation would keep: train questions, right answers, steps that hold.
+def judge_prompts(questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table, settings: Settings) -> pa.Table:
+    """List what the LLM judge is asked: one prompt for every sample that the other rules for one sample would keep.
 
-    Repetitions and likenesses count afterwards, among what the teacher has not refused.
+    Samples of a question are compared only afterwards, among those that the judge has not rejected.
+
+    Args:
+        questions: QUESTIONS.
+        zero_shot: SAMPLES of methods with a zero-shot prompt.
+        few_shot: SAMPLES of methods with a few-shot prompt.
+        settings: all settings of the run.
+
+    Returns:
+        Rows of tables.JUDGE_PROMPTS, in the order of TRAINING.
     """
-    plain = settings.curation.model_copy(update={"drop_duplicates": False, "keep_most_different": None})
-    methods = [m for m in settings.students.methods if m != "vanilla"]
-    kept = curate.curate(questions, zero_shot, few_shot, plain, methods, settings.students.degrees)
-    kept = kept.filter(kept["kept"])
+    methods = [name for name in settings.students.methods if METHODS[name].asks_teacher]
+    degrees = settings.students.degrees
+    training = curate.before_comparison(questions, zero_shot, few_shot, settings.curation, methods, degrees)
+    kept = training.filter(training["kept"])
     place = pc.index_in(kept["question_id"], value_set=questions["question_id"].combine_chunks())
-    rows = [
-        question
-        | {name: row[name] for name in KEY}
-        | {
-            "prompt": prompts.llm_judge(
-                row["question"],
-                answers.clean_rationale(row["rationale"]),
-                answers.canonical(row["answer"], question["answer_type"]),
-            ),
+    prompt_rows = []
+    for row, question in zip(tables.rows(kept), tables.rows(questions.take(place)), strict=True):
+        rationale = answers.clean_rationale(row["rationale"])
+        answer = answers.canonical(row["answer"], question["answer_type"])
+        sample_key = {name: row[name] for name in KEY}
+        request = {
+            "prompt": prompts.llm_judge(row["question"], rationale, answer),
             "max_tokens": settings.teacher.answer_max_tokens,
             "temperature": 0.0,
             "adaptive": False,
         }
-        for row, question in zip(kept.to_pylist(), questions.take(place).to_pylist(), strict=True)
-    ]
-    return pa.Table.from_pylist(rows, schema=JUDGE_PROMPTS)
+        prompt_rows.append(question | sample_key | request)
+    return pa.Table.from_pylist(prompt_rows, schema=tables.JUDGE_PROMPTS)
 
 
 def verdict(reply: str) -> str:
-    """yes, no or unclear: the word that a reply begins with or, where it begins otherwise, ends with."""
+    """Read a reply as "yes", "no" or "unclear": the word that it begins with or, failing that, ends with."""
     text = reply.split("\nQ:")[0].strip()
-    found = _FIRST.match(text) or _LAST.search(text)
-    return found[1].lower() if found else "unclear"
+    match = _FIRST.match(text) or _LAST.search(text)
+    return match[1].lower() if match else "unclear"
 
 
 def read(samples: pa.Table) -> pa.Table:
-    """JUDGEMENTS from the stage's SAMPLES, whose `answer_text` is the reply.
+    """Make JUDGEMENTS from the stage's SAMPLES, whose `answer_text` is the reply.
 
-    What the budget left out is unjudged and no error: asking again would find the same budget.
+    What the budget left out is "unjudged" and no error: another request would find the same budget.
     """
-    rows = samples.select([*KEY, "answer_text", *JUDGEMENTS.names[7:]]).to_pylist()
-    for row in rows:
+    shared = [name for name in tables.JUDGEMENTS.names if name not in ("verdict", "reply")]
+    judgements = []
+    for row in tables.rows(samples.select([*shared, "answer_text"])):
         row["reply"] = row.pop("answer_text")
         if row["error_kind"] == "budget":
-            row |= {"verdict": "unjudged", "error": ""}
+            row["verdict"] = "unjudged"
+            row["error"] = ""
+        elif row["error_kind"]:
+            row["verdict"] = "failed"
         else:
-            row["verdict"] = "failed" if row["error_kind"] else verdict(row["reply"])
-    return pa.Table.from_pylist(rows, schema=JUDGEMENTS)
+            row["verdict"] = verdict(row["reply"])
+        judgements.append(row)
+    return pa.Table.from_pylist(judgements, schema=tables.JUDGEMENTS)
 
 
 def summary(judgements: pa.Table) -> str:
-    """The verdicts counted, as a sentence for the terminal."""
+    """Count the verdicts in a sentence for the terminal."""
     counts = Counter(judgements["verdict"].to_pylist())
-    text = f"{judgements.num_rows:,} rationales: " + ", ".join(f"{n:,} {kind}" for kind, n in counts.most_common())
-    return text + (" (the budget is used up; they count as unclear)" if counts["unjudged"] else "")
+    by_verdict = ", ".join(f"{count:,} {name}" for name, count in counts.most_common())
+    text = f"{judgements.num_rows:,} rationales: {by_verdict}"
+    if counts["unjudged"]:
+        text += " (the budget is used up; they count as unclear)"
+    return text

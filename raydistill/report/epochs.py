@@ -1,27 +1,30 @@
 """Which epoch counts: a trial's accuracy on the split `test` with its epoch chosen in three ways.
 
-A run keeps and reports the weights of one epoch (setting students.checkpoint_selection). What the others would have given is known
-where the student was judged after every epoch. Best on test is what Ho et al. 2023 report: the highest of all epochs'
-accuracies on the very questions that it is reported on.
+A run keeps and reports the weights of one epoch (setting students.checkpoint_selection). What the others would have
+given is known if the student was evaluated after every epoch. Best on test is what Ho et al. 2023 report: the highest
+of all epochs' accuracies on the very questions that it is reported on.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import pyarrow as pa
 
 from raydistill.method.methods import UNTRAINED
-from raydistill.report import labels
+from raydistill.report import labels, records
+from raydistill.report.results import TrialResult
 
 WAYS = tuple(labels.EPOCHS)
-_EVERY = "the students were not judged after every epoch (students.evaluate_every_epoch)"
+_NOT_EVALUATED = "the students were not evaluated after every epoch (students.evaluate_every_epoch)"
+_NO_VALIDATION = "no train questions were kept out (students.validation_fraction)"
 
 
-class Chosen(NamedTuple):
+class Choice(NamedTuple):
     """The epoch (from 1) that a way of choosing takes and its accuracy on test (0 … 1), or `why` there is none."""
 
     epoch: int | None
@@ -29,67 +32,129 @@ class Chosen(NamedTuple):
     why: str = ""
 
 
-def chosen(students: pa.Table, results: pa.Table) -> list[dict[str, Any]]:
-    """For each trained trial: task, student, method, degree, seed, and a `Chosen` for each of WAYS.
+@dataclass(frozen=True)
+class TrialEpochs:
+    """A trained trial, and its epoch by each of `WAYS`."""
+
+    task: str
+    student: str
+    method: str
+    degree: int
+    seed: int
+    choices: Mapping[str, Choice]
+
+
+@dataclass(frozen=True)
+class MeanEpochs:
+    """A training, and the mean accuracy of its seeds by each of `WAYS`; None if a seed has none."""
+
+    task: str
+    student: str
+    method: str
+    degree: int
+    accuracies: Mapping[str, float | None]
+
+
+class Epoch(TypedDict):
+    """An entry of STUDENTS.epochs."""
+
+    epoch: int
+    train_loss: float | None
+    validation_loss: float | None
+    validation_accuracy: float | None
+    test_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Columns of STUDENTS."""
+
+    trial: str
+    task: str
+    student: str
+    method: str
+    degree: int
+    seed: int
+    settings: str
+    epochs: Sequence[Epoch] | None
+    error: str
+
+
+def choices(students: pa.Table, results: pa.Table) -> list[TrialEpochs]:
+    """Choose the epoch of each trained trial in each of `WAYS`.
 
     Args:
         students: STUDENTS; failed trials and untrained students are left out.
         results: RESULTS, whose accuracy is that of the epoch which the trial's `students.checkpoint_selection` took.
     """
-    reported = {row["trial"]: row["accuracy"] for row in results.to_pylist() if row["split"] == "test"}
-    names = ("task", "student", "method", "degree", "seed")
-    found = [
-        {name: row[name] for name in names} | _ways(row, reported.get(row["trial"]))
-        for row in students.to_pylist()
-        if row["method"] not in UNTRAINED and not row["error"] and row["epochs"]
-    ]
-    tasks, models = (list(dict.fromkeys(row[name] for row in found)) for name in ("task", "student"))
-    order = labels.order
-    return sorted(
-        found,
-        key=lambda r: (order(r["task"], tasks), order(r["student"], models), order(r["method"], labels.METHODS)),
-    )
+    reported = {}
+    for result in records.read(results, TrialResult):
+        if result.split == "test":
+            reported[result.trial] = result.accuracy
+    rows = []
+    for trial in records.read(students, _Trial):
+        if trial.method in UNTRAINED or trial.error or not trial.epochs:
+            continue
+        by_way = _choices(trial, trial.epochs, reported.get(trial.trial))
+        rows.append(TrialEpochs(trial.task, trial.student, trial.method, trial.degree, trial.seed, by_way))
+    tasks = records.unique(row.task for row in rows)
+    models = records.unique(row.student for row in rows)
+    return sorted(rows, key=lambda r: (tasks.index(r.task), models.index(r.student), labels.method_order(r.method)))
 
 
-def _ways(trial: dict[str, Any], reported: float | None) -> dict[str, Chosen]:
-    how = json.loads(trial["settings"] or "{}")
-    epochs: list[dict[str, Any]] = trial["epochs"]
-    validated = [e for e in epochs if e["validation_accuracy"] is not None]
-    tested = [e for e in epochs if e["test_accuracy"] is not None]
-    taken = {  # of equals the first, as in training
+def _choices(trial: _Trial, epochs: Sequence[Epoch], reported: float | None) -> dict[str, Choice]:
+    settings = json.loads(trial.settings or "{}")
+    taken: dict[str, Epoch | None] = {
         "last": epochs[-1],
-        "validation": max(validated, key=lambda e: e["validation_accuracy"], default=None),
-        "best_on_test": max(tested, key=lambda e: e["test_accuracy"], default=None),
+        "validation": _best([(epoch["validation_accuracy"], epoch) for epoch in epochs]),
+        "best_on_test": _best([(epoch["test_accuracy"], epoch) for epoch in epochs]),
     }
-    kept = taken[how.get("checkpoint_selection", "last")]
-    nothing_kept_out = (
-        "" if how.get("validation_fraction") else "no train questions were kept out (students.validation_fraction)"
-    )
-
-    def chosen(way: str) -> Chosen:
-        entry = taken[way]
-        if entry is None:
-            return Chosen(None, None, (way == "validation" and nothing_kept_out) or _EVERY)
-        # The kept epoch's answers were given once more: their figure is the one that the report shows elsewhere.
-        accuracy = reported if entry is kept and reported is not None else entry["test_accuracy"]
-        return Chosen(entry["epoch"], accuracy, "" if accuracy is not None else _EVERY)
-
-    return {way: chosen(way) for way in WAYS}
-
-
-def over_seeds(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of `chosen` with the seeds of a training made one: mean accuracies, None where a seed has none."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[n] for n in ("task", "student", "method", "degree")), []).append(row)
-    merged = []
-    for group in groups.values():
-        figures = {way: [row[way].accuracy for row in group] for way in WAYS}
-        merged.append(group[0] | {w: None if None in found else fmean(found) for w, found in figures.items()})
-    return merged
+    kept = taken[settings.get("checkpoint_selection", "last")]
+    by_way = {}
+    for way in WAYS:
+        epoch = taken[way]
+        if epoch is None:
+            no_validation = way == "validation" and not settings.get("validation_fraction")
+            by_way[way] = Choice(None, None, _NO_VALIDATION if no_validation else _NOT_EVALUATED)
+            continue
+        accuracy = epoch["test_accuracy"]
+        if epoch is kept and reported is not None:
+            # The kept epoch's answers were generated once more: the rest of the report shows their accuracy.
+            accuracy = reported
+        by_way[way] = Choice(epoch["epoch"], accuracy, _NOT_EVALUATED if accuracy is None else "")
+    return by_way
 
 
-def missing(rows: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
-    """The ways for which a trial of `chosen` has no figure, with the reasons."""
-    reasons = {way: list(dict.fromkeys(row[way].why for row in rows if row[way].why)) for way in WAYS}
-    return {way: found for way, found in reasons.items() if found}
+def _best(epochs: Sequence[tuple[float | None, Epoch]]) -> Epoch | None:
+    """Return the epoch of the highest accuracy, of equals the first, as in training; None if no accuracy is known."""
+    best: Epoch | None = None
+    highest = -1.0  # below any accuracy
+    for accuracy, epoch in epochs:
+        if accuracy is not None and accuracy > highest:
+            best = epoch
+            highest = accuracy
+    return best
+
+
+def over_seeds(trials: Iterable[TrialEpochs]) -> list[MeanEpochs]:
+    """Make the seeds of each training one."""
+    means = []
+    groups = records.group(trials, lambda row: (row.task, row.student, row.method, row.degree))
+    for key, rows in groups.items():
+        accuracies: dict[str, float | None] = {}
+        for way in WAYS:
+            known = [row.choices[way].accuracy for row in rows]
+            present = [accuracy for accuracy in known if accuracy is not None]
+            accuracies[way] = fmean(present) if len(present) == len(rows) else None
+        means.append(MeanEpochs(*key, accuracies))
+    return means
+
+
+def missing(trials: Sequence[TrialEpochs]) -> dict[str, list[str]]:
+    """Return the ways for which a trial has no figure, with the reasons."""
+    reasons = {}
+    for way in WAYS:
+        whys = records.unique(row.choices[way].why for row in trials if row.choices[way].why)
+        if whys:
+            reasons[way] = whys
+    return reasons

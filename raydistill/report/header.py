@@ -3,98 +3,169 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from statistics import fmean
+from typing import NamedTuple
 
-from raydistill.method.methods import UNTRAINED
-from raydistill.report import labels, results
-from raydistill.report.results import Row
-from raydistill.report.run import Run
+from raydistill.method.methods import METHODS, UNTRAINED
+from raydistill.report import labels, records
+from raydistill.report.accuracy import StudentAccuracy, best_informed, of_training
+from raydistill.report.run import RunReport
+from raydistill.report.teacher_accuracy import TeacherAccuracy
+from raydistill.runtime import formatting
+
+SENTENCES = 3  # at most, one for each task
 
 
-def head(run: Run) -> Row:
-    """Title, what came out in a sentence per task, what went wrong, and the tiles."""
+class Tile(NamedTuple):
+    """A figure in large type."""
+
+    name: str
+    value: str
+    note: str
+
+
+class Header(NamedTuple):
+    """What page.html shows above the sections."""
+
+    title: str
+    sentences: Sequence[str]
+    notices: Sequence[str]
+    tiles: Sequence[Tile]
+
+
+def build(run: RunReport) -> Header:
+    """Make the beginning of the page."""
+    tasks = records.unique(row.task for row in run.evaluated)
+    return Header(
+        title=_title(run),
+        sentences=[_sentence(run, task) for task in tasks[:SENTENCES]],
+        notices=_notices(run),
+        tiles=_tiles(run),
+    )
+
+
+def _title(run: RunReport) -> str:
     names = list(run.short_names.values())
-    who = names[0] if len(names) == 1 else f"{len(names)} students" if names else "the students"
+    students = f"{len(names)} students"
+    if not names:
+        students = "the students"
+    elif len(names) == 1:
+        students = names[0]
+    teacher = labels.teacher(run.settings) if run.asks_teacher else "right answers alone"
+    return f"What {students} learned from {teacher}"
+
+
+def _notices(run: RunReport) -> list[str]:
+    """Say what went wrong, and what a reader must know of the figures."""
+    notices = []
     trials = run["students"]
-    notices = [
-        f"{count} of {trials.num_rows} trials failed: {error} The same command again retries them."
-        for error, count in Counter(e.rstrip(".") + "." for e in trials["error"].to_pylist() if e).items()
-    ]
-    errors = [e for name in ("zero_shot", "few_shot") for e in run[name]["error"].to_pylist()]
-    if any(errors):
-        lost = f"{sum(map(bool, errors)):,} of {len(errors):,}"
-        notices.append(f"{lost} teacher answers failed and count in no accuracy. The same command again retries them.")
-    if run.generated:
-        of = ", ".join(map(labels.task, run.generated))
+    errors = [error.rstrip(".") for error in trials["error"].to_pylist() if error]
+    for error, count in Counter(errors).items():
         notices.append(
-            f"The published questions of {of} could not be had: these are generated ones (questions.source: auto)."
+            f"{count} of {trials.num_rows} trials failed: {error}. Run the same command again to try them once more."
+        )
+    requests = run["zero_shot"]["error"].to_pylist() + run["few_shot"]["error"].to_pylist()
+    failed = [error for error in requests if error]
+    if failed:
+        notices.append(
+            f"{len(failed):,} of {len(requests):,} teacher answers failed and are excluded from the results. "
+            "Run the same command again to try them once more."
+        )
+    if run.generated:
+        names = ", ".join(labels.task(task) for task in run.generated)
+        notices.append(
+            f"The published questions of {names} could not be had: these are generated ones (questions.source: auto)."
         )
     if run.settings.students.checkpoint_selection == "best_on_test":
         notices.append("Epochs were chosen on the test questions: comparable with the paper, and optimistic.")
-    return {
-        "title": f"What {who} learned from {labels.teacher(run.settings) if run.taught else 'right answers alone'}",
-        "simulated": run.simulated,
-        "lead": [_sentence(run, task) for task in list(dict.fromkeys(r["task"] for r in run.judged))[:3]],
-        "notices": notices,
-        "tiles": _tiles(run),
-    }
+    return notices
 
 
-def _sentence(run: Run, task: str) -> str:
-    """The first student's best-informed training on `task`, beside answers alone and untrained, split by split."""
-    rows = [r for r in run.judged if r["task"] == task]
-    rows = [r for r in rows if r["student"] == rows[0]["student"]]
-    best = results.best_informed(rows)
+def _sentence(run: RunReport, task: str) -> str:
+    """Describe the first student's best-informed training on `task`, split by split, against the baselines."""
+    of_task = [row for row in run.evaluated if row.task == task]
+    rows = [row for row in of_task if row.student == of_task[0].student]
+    best = best_informed(rows)
     clauses: list[str] = []
-    for row in (r for r in rows if (r["method"], r["degree"]) == (best["method"], best["degree"])):
-        others = [
-            labels.percent(r["accuracy"])
-            + (" untrained" if r["method"] == "untrained" else f" with {labels.method(r['method'], short=True)}")
-            for r in rows
-            if r["split"] == row["split"] and r["method"] in ("untrained", "vanilla") and r["method"] != best["method"]
-        ]
-        named = labels.split(row["split"]) if clauses else f"{labels.task(task)} {labels.split(row['split'])}"
-        clause = f"{labels.percent(row['accuracy'])} of the {named}"
-        clauses.append(clause + (f", against {' and '.join(others)}" if others else ""))
-    trained = labels.method(best["method"], best["degree"], short=True)
-    start = "Untrained" if best["method"] in UNTRAINED else f"Trained on {trained}"
-    return f"{start}, {run.short_names[best['student']]} answers {'; '.join(clauses)}."
+    for row in of_training(rows, best):
+        name = labels.split(row.split)
+        if not clauses:
+            name = f"{labels.task(task)} {name}"
+        clause = f"{formatting.percent(row.accuracy)} of the {name}"
+        baselines = _baselines([other for other in rows if other.split == row.split], best.method)
+        if baselines:
+            clause += f", against {' and '.join(baselines)}"
+        clauses.append(clause)
+    start = "Untrained"
+    if best.method not in UNTRAINED:
+        start = f"Trained on {labels.method(best.method, best.degree, short=True)}"
+    return f"{start}, {run.short_names[best.student]} answers {'; '.join(clauses)}."
 
 
-def _tiles(run: Run) -> list[Row]:
+def _baselines(rows: Sequence[StudentAccuracy], best: str) -> list[str]:
+    """Return the accuracies of the methods without any reasoning, in words."""
+    texts = []
+    for row in rows:
+        method = METHODS.get(row.method)
+        if method is None or row.method == best or method.asks_teacher or method.answer_call != "never":
+            continue
+        name = f"with {method.short_label}" if method.is_trained else method.short_label
+        texts.append(f"{formatting.percent(row.accuracy)} {name}")
+    return texts
+
+
+def _tiles(run: RunReport) -> list[Tile]:
     tiles = []
-    asked = [r for r in run.asked_overall if r["degree"] == 1]
-    if asked:
-        ways = list(dict.fromkeys(r["method"] for r in asked))
-        ways = sorted(ways, key=lambda m: labels.order(m, labels.METHODS))
-        ends = list(dict.fromkeys([ways[0], ways[-1]]))
-        right = {m: {r["task"]: r["accuracy"] for r in asked if r["method"] == m} for m in ends}
-        both = set.intersection(*({*of_task} for of_task in right.values())) or {*right[ends[0]]}  # like with like
-        ends = [m for m in ends if both <= {*right[m]}]
-        shares = [fmean(right[m][task] for task in both) for m in ends]
-        tasks = len(both)
-        note = " → ".join(labels.teacher_method(m) for m in ends) + (f", mean of {tasks} tasks" if tasks > 1 else "")
-        tiles.append(_tile("Teacher right", " → ".join(f"{100 * s:.1f}" for s in shares) + " %", note))
-    curated = [r for r in run.curated if r["asked"]]
+    greedy = [row for row in run.teacher_overall if row.degree == 1]
+    if greedy:
+        tiles.append(_teacher_tile(greedy))
+    curated = [row for row in run.curated if row.answers]
     if curated:
-        best = results.best_informed(curated)
-        mine = [r for r in curated if (r["method"], r["degree"]) == (best["method"], best["degree"])]
-        value = f"{sum(r['kept'] for r in mine):,} of {sum(r['asked'] for r in mine):,}"
-        tiles.append(_tile("Rationales kept", value, "answers to the train questions, kept to train on"))
-    for split in (s for s in labels.SPLITS if s in run.splits):
-        rows = [r for r in run.judged if r["split"] == split]
-        if rows:
-            best = results.best_informed(rows)
-            mine = [r for r in rows if (r["method"], r["degree"]) == (best["method"], best["degree"])]
-            note = labels.method(best["method"], best["degree"], short=True)
-            note += f", mean of {len(mine)} students and tasks" if len(mine) > 1 else ""
-            share = labels.percent(fmean(r["accuracy"] for r in mine))
-            tiles.append(_tile(f"Student right, {labels.split(split)}", share, note))
+        best = best_informed(curated)
+        rows = of_training(curated, best)
+        kept = sum(row.kept for row in rows)
+        requested = sum(row.answers.requested for row in rows if row.answers)
+        note = "answers to the train questions, kept to train on"
+        tiles.append(Tile("Rationales kept", f"{kept:,} of {requested:,}", note))
+    for split in labels.SPLITS:
+        of_split = [row for row in run.evaluated if row.split == split]
+        if of_split:
+            tiles.append(_student_tile(split, of_split))
     if run.spent:
-        tokens = run.spent["prompt_tokens"] + run.spent["completion_tokens"]
-        tiles.append(_tile("Spend", run.cost(run.spent["usd"]), f"{run.spent['calls']:,} calls, {tokens:,} tokens"))
+        note = f"{run.spent.calls:,} calls, {run.spent.tokens:,} tokens"
+        tiles.append(Tile("Spend", run.cost(run.spent.usd), note))
     return tiles
 
 
-def _tile(name: str, value: str, note: str) -> Row:
-    return {"name": name, "value": value, "note": note}
+def _teacher_tile(rows: Sequence[TeacherAccuracy]) -> Tile:
+    """Show the plainest and the best-informed way to prompt, on the tasks that both have."""
+    by_method: dict[str, dict[str, float]] = {}
+    for row in sorted(rows, key=lambda row: labels.method_order(row.method)):
+        if row.accuracy is not None:
+            by_method.setdefault(row.method, {})[row.task] = row.accuracy
+    methods = list(by_method)
+    first = methods[0]
+    ends = records.unique([first, methods[-1]])
+    tasks = set(by_method[ends[0]]) & set(by_method[ends[-1]])
+    if not tasks:
+        tasks = set(by_method[first])
+        ends = [first]
+    values = []
+    for method in ends:
+        mean = fmean(by_method[method][task] for task in tasks)
+        values.append(f"{100 * mean:.1f}")
+    note = " → ".join(labels.teacher_method(method) for method in ends)
+    if len(tasks) > 1:
+        note += f", mean of {len(tasks)} tasks"
+    return Tile("Teacher right", f"{' → '.join(values)} %", note)
+
+
+def _student_tile(split: str, rows: Sequence[StudentAccuracy]) -> Tile:
+    """Show the best-informed training, a mean over students and tasks."""
+    best = best_informed(rows)
+    accuracies = [row.accuracy for row in of_training(rows, best) if row.accuracy is not None]
+    note = labels.method(best.method, best.degree, short=True)
+    if len(accuracies) > 1:
+        note += f", mean of {len(accuracies)} students and tasks"
+    return Tile(f"Student right, {labels.split(split)}", formatting.percent(fmean(accuracies)), note)

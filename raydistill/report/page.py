@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from importlib import resources
-from itertools import groupby
 
 import jinja2
-import yaml
 from markupsafe import Markup
 
 from raydistill import __version__
 from raydistill.config import Settings
-from raydistill.method.methods import UNTRAINED
-from raydistill.report import exemplars, header, labels, sections
-from raydistill.report.results import Row
-from raydistill.report.run import Run, read
+from raydistill.method.methods import METHODS
+from raydistill.report import header, labels, palette, paper
+from raydistill.report.run import RunReport, read
+from raydistill.report.sections import SECTIONS
+from raydistill.runtime import formatting
 from raydistill.runtime.store import Store
 
 NAME = "report.html"
 
 
 def location(store: Store) -> str:
-    """Path (or URI) of the report of a run."""
+    """Return the path (or URI) of the report of a run."""
     return f"{store.path}/{NAME}"
 
 
@@ -33,51 +31,28 @@ def write(store: Store, settings: Settings) -> str:
     return location(store)
 
 
-def render(run: Run) -> str:
-    """The page as text."""
-    parts = {
-        **header.head(run),
-        **sections.students(run),
-        **sections.by_epoch(run),
-        **sections.cascade(run),
-        **sections.teacher(run),
-        **exemplars.exemplars(run),
-        **sections.training(run),
-        **sections.ledger(run),
-        **sections.examples(run),
-        **sections.judges(run),
-        **sections.leakage(run),
-        **sections.paper_beside(run),
-        **_reproduce(run),
-    }
-    contents = [
-        ("students", "Students", True),
-        ("cascade", "Student and teacher", parts["cascade"]),
-        ("teacher", "Teacher", parts["teacher"]),
-        ("curation", "Curation", parts["curation"]),
-        ("exemplars", "Exemplars", parts["exemplars"]),
-        ("training", "Training", parts["trials"]),
-        ("spend", "Spend", parts["ledger"]),
-        ("examples", "Examples", parts["examples"]),
-        ("judges", "Two judges", parts["judges"]),
-        ("leakage", "Seen before?", parts["leakage"]),
-        ("paper", "Beside the paper", parts["paper"]),
-        ("reproduce", "How to reproduce", True),
-    ]
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            css=Markup(resources.files(__package__).joinpath("style.css").read_text("utf-8")),
-            date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-            version=__version__,
-            contents=[(key, name) for key, name, there in contents if there],
-            **parts,
-        )
+def render(run: RunReport) -> str:
+    """Return the page as text."""
+    style = resources.files(__package__).joinpath("style.css").read_text("utf-8")
+    sections = []
+    for section in SECTIONS:
+        content = section.build(run)
+        if content is not None:
+            sections.append((section, content))
+    template = _environment(run).get_template("page.html")
+    return template.render(
+        css=Markup(f"{palette.css()}\n{style}"),
+        date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        version=__version__,
+        simulated=run.simulated,
+        header=header.build(run),
+        sections=sections,
+        cite=paper.tables()["cite"],
     )
 
 
-def _environment() -> jinja2.Environment:
+def _environment(run: RunReport) -> jinja2.Environment:
+    """Make the environment that the templates are rendered in; what they show in words goes through its filters."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("raydistill", "report"),
         autoescape=True,
@@ -86,23 +61,32 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": labels.percent,
+        "percent": formatting.percent,
+        "cost": run.cost,
+        "p_value": _p_value,
+        "colour": palette.of_method,
+        "task_name": labels.task,
+        "split_name": labels.split,
         "method_name": labels.method,
-        "sections": lambda rows: [(heading, list(rs)) for heading, rs in groupby(rows, key=lambda r: r["heading"])],
-        "verdict_name": lambda verdict: labels.VERDICTS.get(verdict, verdict),
-        "p_value": lambda p: f"{p:.3f}" if p >= 0.001 else "< 0.001",
+        "short_method_name": _short_method_name,
+        "teacher_method_name": labels.teacher_method,
+        "confidence_name": labels.confidence,
+        "reason_name": labels.reason,
+        "verdict_name": labels.verdict,
+        "writes_rationale": _writes_rationale,
     }
-    environment.globals |= {"interval": labels.interval, "unmarked": (*UNTRAINED, "vanilla")}
+    environment.globals["interval"] = labels.interval
     return environment
 
 
-def _reproduce(run: Run) -> Row:
-    manifests = [{"name": name, **manifest} for name, manifest in run.manifests.items()]
-    versions = manifests[-1].get("versions", {}) if manifests else {}
-    again = f"python jobs/full_pipeline.py {shlex.quote(run.settings.run_dir.rstrip('/') + '/settings.yaml')}"
-    return {
-        "command": f"{again}\n{again} --run_dir runs/again",
-        "settings": yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
-        "versions": list(versions.items()),
-        "manifests": manifests,
-    }
+def _short_method_name(name: str, degree: int) -> str:
+    return labels.method(name, degree, short=True)
+
+
+def _p_value(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def _writes_rationale(method: str) -> bool:
+    """Return True if the training text has an answer marker that a student can be expected to write."""
+    return method not in METHODS or METHODS[method].target == "rationale"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,10 +11,11 @@ import pyarrow as pa
 
 from raydistill import tables, tasks
 from raydistill.config import Settings
-from raydistill.report import epochs, labels, results, together
-from raydistill.report.results import Row
+from raydistill.method.methods import METHODS, few_shot
+from raydistill.report import accuracy, cascade, curation_outcome, epochs, guesses, labels, spend, teacher_accuracy
+from raydistill.runtime import formatting
 from raydistill.runtime.store import Store
-from raydistill.students import cascade
+from raydistill.students import cascade as cascade_table
 
 SCHEMAS = {
     "questions": tables.QUESTIONS,
@@ -29,108 +31,129 @@ SCHEMAS = {
     "ledger": tables.LEDGER,
     "cascade": tables.CASCADE,
 }
+"""The tables that the report reads."""
 
 
 @dataclass(frozen=True)
-class Run:
+class RunReport:
     """The tables by name (empty for a stage that the run lacks), the settings, and the figures drawn from them."""
 
-    tables: dict[str, pa.Table]
+    tables: Mapping[str, pa.Table]
     settings: Settings
-    manifests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What the store recorded about each finished table."""
 
     def __getitem__(self, name: str) -> pa.Table:
         return self.tables[name]
 
     @property
-    def taught(self) -> bool:
-        """False where students learn from gold answers alone."""
-        return _taught(self.settings)
+    def asks_teacher(self) -> bool:
+        """False if students learn from gold answers alone."""
+        return _asks_teacher(self.settings)
 
     @property
     def simulated(self) -> bool:
-        return self.taught and self.settings.teacher.kind == "simulated"
+        """True if the teacher is the simulated one."""
+        return self.asks_teacher and self.settings.teacher.kind == "simulated"
 
     @cached_property
-    def students(self) -> list[Row]:
-        """`results.over_seeds`."""
-        return results.over_seeds(self["results"])
+    def students(self) -> list[accuracy.StudentAccuracy]:
+        """All trainings with their seeds made one, failed ones included."""
+        return accuracy.over_seeds(self["results"])
 
     @cached_property
-    def judged(self) -> list[Row]:
+    def evaluated(self) -> list[accuracy.StudentAccuracy]:
         """Of `students`, those with figures."""
-        return [row for row in self.students if row["accuracy"] is not None]
+        return [row for row in self.students if row.accuracy is not None]
 
     @cached_property
-    def guesses(self) -> dict[tuple[str, str], results.Guess]:
-        """`results.guesses`."""
-        return results.guesses(self["questions"])
+    def guesses(self) -> dict[tuple[str, str], guesses.Guess]:
+        """What guessing gives by (task, split)."""
+        return guesses.guesses(self["questions"])
 
     @property
     def generated(self) -> list[str]:
         """The tasks whose published file could not be had, so that their questions were generated."""
-        named = (self["questions"].schema.metadata or {}).get(tasks.FELL_BACK, b"").decode()
-        return named.split(",") if named else []
+        metadata = self["questions"].schema.metadata or {}
+        names = metadata.get(tasks.FELL_BACK, b"").decode()
+        return names.split(",") if names else []
 
     @cached_property
     def splits(self) -> set[str]:
-        return {row["split"] for row in self.students}
+        """The splits that students were evaluated on."""
+        return {row.split for row in self.students}
 
     @cached_property
     def short_names(self) -> dict[str, str]:
         """Each student's model by a short name."""
-        return labels.short_names(self["students"]["student"].to_pylist() + self["results"]["student"].to_pylist())
+        names = self["students"]["student"].to_pylist() + self["results"]["student"].to_pylist()
+        return labels.short_names(names)
 
     @cached_property
-    def asked(self) -> list[Row]:
-        """`results.teacher`, every split."""
-        return results.teacher(self["zero_shot"], self["few_shot"])
+    def teacher(self) -> list[teacher_accuracy.TeacherAccuracy]:
+        """The teacher's accuracy, every split."""
+        return teacher_accuracy.by_split(self["zero_shot"], self["few_shot"])
 
     @cached_property
-    def asked_overall(self) -> list[Row]:
-        """Of `asked`, the row for all splits of each task, method and degree."""
-        return results.overall(self.asked)
+    def teacher_overall(self) -> list[teacher_accuracy.TeacherAccuracy]:
+        """Of `teacher`, the row for all splits of each task, method and degree."""
+        return teacher_accuracy.overall(self.teacher)
 
     @cached_property
-    def curated(self) -> list[Row]:
-        """`results.curation`."""
-        return results.curation(self["training"], self["judgements"], self["zero_shot"], self["few_shot"])
+    def curated(self) -> list[curation_outcome.CurationOutcome]:
+        """What became of the candidates for training."""
+        return curation_outcome.outcomes(self["training"], self["judgements"], self["zero_shot"], self["few_shot"])
 
     @cached_property
-    def by_epoch(self) -> list[Row]:
-        """`epochs.chosen`."""
-        return epochs.chosen(self["students"], self["results"])
+    def by_epoch(self) -> list[epochs.TrialEpochs]:
+        """The trained trials with their epoch chosen in three ways."""
+        return epochs.choices(self["students"], self["results"])
 
     @cached_property
-    def together(self) -> list[Row]:
-        """`together.rows`."""
-        return together.rows(self["cascade"], self["students"])
+    def curves(self) -> list[cascade.Curve]:
+        """Student and teacher together."""
+        return cascade.curves(self["cascade"], self["students"])
 
     @cached_property
-    def spent(self) -> Row | None:
-        """`results.spend`."""
-        return results.spend(self["ledger"])
+    def spent(self) -> spend.LedgerRow | None:
+        """The sum of the ledger."""
+        return spend.total(self["ledger"])
 
     def cost(self, usd: float | None) -> str:
-        """An amount as text; a simulated teacher's calls cost nothing real."""
-        return "simulated" if self.simulated else labels.dollars(usd)
+        """Return an amount as text; a simulated teacher's calls cost nothing real."""
+        return "simulated" if self.simulated else formatting.dollars(usd)
 
 
-def read(store: Store, settings: Settings) -> Run:
-    """The run in `store`; what an earlier command with other methods left there is not shown."""
-    done = {name: manifest for name in SCHEMAS if (manifest := store.manifest(name)) is not None}
-    if "cascade" in done and not store.is_current("cascade", cascade.key(store)):
-        del done["cascade"]
-    foreign = [] if _taught(settings) else ["zero_shot", "ledger"]
-    if not {"few_shot_unfiltered", "new_fine_tune_cot"} & {*settings.students.methods}:
-        foreign += ["few_shot", "exemplars", "clusters"]
+def read(store: Store, settings: Settings) -> RunReport:
+    """Read the run in `store`; what an earlier command with other methods left there is not shown."""
+    manifests = {}
+    for name in SCHEMAS:
+        manifest = store.manifest(name)
+        if manifest is not None:
+            manifests[name] = manifest
+    if "cascade" in manifests and not store.is_current("cascade", cascade_table.key(store)):
+        del manifests["cascade"]
+    left_out = _not_of_these_settings(settings)
+    run_tables = {}
+    for name, schema in SCHEMAS.items():
+        if name in manifests and name not in left_out:
+            run_tables[name] = store.read(name)
+        else:
+            run_tables[name] = schema.empty_table()
+    return RunReport(run_tables, settings, manifests)
+
+
+def _not_of_these_settings(settings: Settings) -> list[str]:
+    """Name the tables that a run of these settings does not make."""
+    names = []
+    if not _asks_teacher(settings):
+        names += ["zero_shot", "ledger"]
+    if not few_shot(settings.students.methods):
+        names += ["few_shot", "exemplars", "clusters"]
     if not settings.curation.llm_judge:
-        foreign.append("judgements")
-    empty = {name: schema.empty_table() for name, schema in SCHEMAS.items()}
-    found = {name: store.read(name) for name in done if name not in foreign}
-    return Run(empty | found, settings, done)
+        names.append("judgements")
+    return names
 
 
-def _taught(settings: Settings) -> bool:
-    return {*settings.students.methods} != {"vanilla"}
+def _asks_teacher(settings: Settings) -> bool:
+    return any(METHODS[name].asks_teacher for name in settings.students.methods)

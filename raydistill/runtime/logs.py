@@ -45,7 +45,7 @@ def attach(store: Store) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        logger.error("ended with %s: %s", type(error).__name__, error)
+        logger.info("ended with %s: %s", type(error).__name__, error)  # the command says it on stderr
         raise
     finally:
         logger.removeHandler(file_handler)

@@ -69,6 +69,7 @@ def _text(question: Row, method: str, degree: int, sample: int) -> Row:
         "answer": question["answer"],
         "kept": True,
         "reason": "",
+        "reason_detail": "",
     }
 
 

@@ -1,4 +1,4 @@
-"""The teacher as judge: what is asked, how replies are read, what is dropped, and the stage end to end."""
+"""The teacher as LLM judge: what it is asked, how replies are read, what is dropped, and the stage end to end."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_curate import GOOD, NONE, questions, samples
-from test_pipeline import finished, tiny
+from support.runs import finished, tiny
+from support.samples import GOOD, NONE, questions, samples
 
 from raydistill import pipeline, tasks
 from raydistill.config import CurationSettings, Settings, SimulatedSettings
@@ -70,14 +70,14 @@ def test_what_would_be_kept_is_asked_and_nothing_else() -> None:
         {"question_id": "q2", "split": "test"},
         {"question_id": "q3", "rationale": " 3 + 3 = 5."},
     )
-    rows = llm_judge.asks(asked, zero, NONE, settings(check_steps=True, drop_duplicates=True)).to_pylist()
+    rows = llm_judge.judge_prompts(asked, zero, NONE, settings(check_steps=True, drop_duplicates=True)).to_pylist()
     assert [(r["question_id"], r["degree"], r["sample_index"]) for r in rows] == [("q0", 8, 3), ("q0", 8, 4)]
     assert rows[0]["prompt"] == rows[1]["prompt"] == prompts.llm_judge("How many, 0?", GOOD, "5")
     assert rows[0]["prompt"] == (
         "Q: How many, 0?\nA: Tom has 3 apples. He gets 2 more, so 3 + 2 = 5. The answer is 5.\n\nIs every step of this "
         "reasoning valid, and does the reasoning lead to this answer? Reply with yes or no.\nVerdict:"
     )
-    unchecked = llm_judge.asks(asked, zero, NONE, settings())
+    unchecked = llm_judge.judge_prompts(asked, zero, NONE, settings())
     assert sorted(unchecked["question_id"].to_pylist()) == ["q0", "q0", "q3"]
 
 
@@ -100,12 +100,14 @@ def test_a_no_drops_a_rationale_and_strict_drops_all_but_a_yes() -> None:
 
     def reasons(**curation: Any) -> list[str]:
         made = curate(asked, zero, NONE, CurationSettings(**curation), ["fine_tune_cot"], [1], told)
-        assert [r == "" for r in made["reason"].to_pylist()] == made["kept"].to_pylist()
-        return made["reason"].to_pylist()
+        kept = made["kept"].to_pylist()
+        assert made["reason"].to_pylist() == ["" if k else "llm_judge" for k in kept]
+        assert [detail == "" for detail in made["reason_detail"].to_pylist()] == kept
+        return made["reason_detail"].to_pylist()
 
-    no = "teacher judges: No, the second step is wrong."
+    no = "No, the second step is wrong."
     assert reasons() == ["", no, "", "", "", ""]
-    maybe = [f"teacher judges: {text}" for text in ("Perhaps.", "unjudged", "failed")]
+    maybe = ["Perhaps.", "unjudged", "failed"]
     assert reasons(llm_judge_strict=True) == ["", no, *maybe, ""]  # the last was not asked about
 
 
@@ -183,13 +185,11 @@ def test_the_pass_end_to_end_its_budget_and_its_journal(tmp_path: Path, tiny_gpt
     assert verdicts["no"] > 0.25 * len(right)
     [again] = [row for row in store.read("ledger").to_pylist() if row["stage"] == "llm_judge"]
     assert again["reused"] == book["calls"]  # bought once
-    dropped = [
-        row["reason"] for row in store.read("training").to_pylist() if row["reason"].startswith("teacher judges")
-    ]
-    assert len(dropped) == verdicts["no"]
+    reasons = Counter(store.read("training")["reason"].to_pylist())
+    assert reasons["llm_judge"] == verdicts["no"]
     page = Path(store.path, "report.html").read_text(encoding="utf-8")
-    assert f"{verdicts['no']} refused by the teacher as judge" in page
-    assert "<td>llm_judge</td>" in page
+    assert f"{verdicts['no']} LLM judge: rejected" in page
+    assert "<td>llm-judge</td>" in page
 
 
 def test_the_estimate_has_a_line_for_the_judge_within_its_budget() -> None:
