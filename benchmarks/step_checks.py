@@ -37,7 +37,7 @@ from raydistill.method import answers, prompts, steps
 from raydistill.report.results import wilson
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
-from raydistill.simulated.rationales import GREEDY, reply
+from raydistill.simulated.replies import GREEDY, reply
 from raydistill.students import grid, predict
 from raydistill.tables import SAMPLES
 

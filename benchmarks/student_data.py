@@ -9,7 +9,7 @@ from raydistill import tasks
 from raydistill.config import QuestionSettings, SimulatedSettings
 from raydistill.method.answers import clean_rationale
 from raydistill.method.prompts import zero_shot
-from raydistill.simulated.rationales import GREEDY, reply
+from raydistill.simulated.replies import GREEDY, reply
 
 GENERATED = ["coin_flip", "last_letter_concatenation", "tracking_shuffled_objects"]
 

@@ -27,7 +27,8 @@ from raydistill import simulated
 from raydistill.config import QuestionSettings, SimulatedSettings
 from raydistill.method import answers, prompts, steps
 from raydistill.runtime.errors import TeacherError
-from raydistill.simulated.rationales import GREEDY, read_prompt, reply
+from raydistill.simulated.parsed_prompt import parse_prompt
+from raydistill.simulated.replies import GREEDY, reply
 from raydistill.tasks import load_questions
 
 QUIET = SimulatedSettings(latency_s=0, run_on_fraction=0)
@@ -446,13 +447,13 @@ def test_any_prompt_gets_a_text(prompt: str, sample: int) -> None:
 
 def test_prompt_layouts_are_told_apart() -> None:
     block = prompts.exemplar_block([{"question": "a?", "rationale": "b.", "answer": "c"}])
-    assert read_prompt(PROMPT)[:3] == (COIN, "", "rationale")
-    assert read_prompt(prompts.few_shot(block, COIN)).exemplars == block.strip()
+    assert parse_prompt(PROMPT)[:3] == (COIN, "", "rationale")
+    assert parse_prompt(prompts.few_shot(block, COIN)).exemplars == block.strip()
     for trigger in ("generic", "per_dataset"):
         asked = prompts.answer_call(COIN, " It turns. The answer is unclear.", task="coin_flip", trigger=trigger)
-        assert read_prompt(asked) == (COIN, "", "answer", " It turns. The answer is unclear.")
-    assert read_prompt(f"Q: {COIN}\n\nA:").call == "direct"
-    assert read_prompt(COIN) == (COIN, "", "rationale", "")
+        assert parse_prompt(asked) == (COIN, "", "answer", " It turns. The answer is unclear.")
+    assert parse_prompt(f"Q: {COIN}\n\nA:").call == "direct"
+    assert parse_prompt(COIN) == (COIN, "", "rationale", "")
 
 
 # --- its process -----------------------------------------------------------------------------------------------------
