@@ -10,7 +10,7 @@ from raydistill.method.prompts import JUDGE
 Call = Literal["rationale", "answer", "llm_judge", "direct"]
 
 _QUESTION = re.compile(r"(?:^|\n)\s*Q:\s*")
-_ANSWER_TRIGGER = re.compile(r"\s*\n?[^\n]*\banswer(?: \([^)]*\))?(?: is)?:?\s*$", re.I)
+_ANSWER_TRIGGER = re.compile(r"\banswer(?: \([^)]*\))?(?: is)?:?\s*$", re.I)
 _THINK = re.compile(r"^\s*Let['’]s think step by step\.?", re.I)
 
 
@@ -41,7 +41,8 @@ def parse_prompt(prompt: str) -> ParsedPrompt:
     reasoning = _THINK.sub("", begun_answer)
     trigger = _ANSWER_TRIGGER.search(reasoning)
     if trigger and reasoning.strip():
-        return ParsedPrompt(question, exemplars, "answer", reasoning[: trigger.start()])
+        trigger_line = reasoning.rfind("\n", 0, trigger.start()) + 1
+        return ParsedPrompt(question, exemplars, "answer", reasoning[:trigger_line].rstrip())
     if starts and not exemplars and not begun_answer.strip():
         return ParsedPrompt(question, exemplars, "direct", "")
     return ParsedPrompt(question, exemplars, "rationale", "")
