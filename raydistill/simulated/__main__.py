@@ -35,7 +35,9 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Serve the simulated teacher: a program, not a model, that imitates one.")
+    parser = argparse.ArgumentParser(
+        description="Serve the simulated teacher: a program, not a model, that imitates one."
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--model", action="append", help=f"a model name that it answers to (default {MODEL})")
