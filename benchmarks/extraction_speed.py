@@ -63,13 +63,13 @@ def measure_case(case: Case) -> dict[str, float]:
     """Return the seconds per 100,000 extractions of each kind and rules."""
     rationales = [f"{REASONING} The answer is{text}" for text in case.texts]
     completions = [f"{REASONING} -->{text}" for text in case.texts]
-    arguments = {"answer_type": case.answer_type, "choices": case.choices}
-    from_answer = partial(extract, **arguments)
-    from_completion = partial(student_answer, **arguments)
+    from_answer = partial(extract, answer_type=case.answer_type, choices=case.choices)
+    from_rationale = partial(find_in_rationale, answer_type=case.answer_type, choices=case.choices)
+    from_completion = partial(student_answer, answer_type=case.answer_type, choices=case.choices)
     return {
         "answer text, robust": per_100_000(from_answer, case.texts),
         "answer text, baseline": per_100_000(partial(from_answer, rules="published"), case.texts),
-        "rationale, adaptive": per_100_000(partial(find_in_rationale, **arguments), rationales),
+        "rationale, adaptive": per_100_000(from_rationale, rationales),
         "student, robust": per_100_000(from_completion, completions),
         "student, baseline": per_100_000(partial(from_completion, rules="published"), completions),
     }

@@ -327,10 +327,8 @@ def count_bought_twice(snapshots: list[Snapshot], final: dict[str, int]) -> int:
 
 def contains_key(folder: str) -> bool:
     """Whether any file holds key material."""
-    for path in Path(folder).rglob("*"):
-        if path.is_file() and KEY.encode() in path.read_bytes():
-            return True
-    return False
+    files = [path for path in Path(folder).rglob("*") if path.is_file()]
+    return any(KEY.encode() in path.read_bytes() for path in files)
 
 
 def _command_line(process: psutil.Process) -> str:
