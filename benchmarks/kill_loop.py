@@ -17,13 +17,11 @@ Key material must be nowhere in what was written. The last line is JSON.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
 import random
-import signal
 import tempfile
 import time
 from multiprocessing.process import BaseProcess
@@ -33,6 +31,7 @@ from typing import NamedTuple
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from ray_node import RayNode, kill_process
 
 from raydistill import simulated, tasks
 from raydistill.config import Settings, SimulatedSettings
@@ -92,7 +91,7 @@ def loop(kills: int, in_flight: int, latency: float, questions: int, seed: int) 
         seed: seed of the moments and the targets.
     """
     rng = random.Random(seed)
-    ray = Ray()
+    ray = RayNode()
     targets: list[str] = []
     snapshots: list[Snapshot] = []
     twice = repeated = 0
@@ -144,46 +143,6 @@ def make_settings(run_dir: str, server: simulated.Teacher, in_flight: int, quest
     }
     source = {"source": "generated", "generated_size": questions}
     return Settings.model_validate({"run_dir": run_dir, "questions": source, "teacher": teacher})
-
-
-class Ray:
-    """A Ray of one node beside this process, so that a killed driver finds it still there."""
-
-    def __init__(self) -> None:
-        self.start()
-
-    def start(self) -> None:
-        """Start the node, and note its processes."""
-        from ray.cluster_utils import Cluster
-
-        earlier = psutil.Process().children()
-        node = {"num_cpus": 2, "include_dashboard": False}
-        self.address: str = Cluster(initialize_head=True, head_node_args=node).address
-        self.roots = [process for process in psutil.Process().children() if process not in earlier]
-
-    def processes(self) -> list[psutil.Process]:
-        """Return the node's processes and all their descendants."""
-        processes = []
-        for root in self.roots:
-            processes.append(root)
-            processes += _children(root)
-        return processes
-
-    def workers(self, name: str) -> list[psutil.Process]:
-        """Return the worker processes whose command line contains `name`."""
-        workers = []
-        for process in self.processes():
-            command = _command_line(process)
-            if "ray::" in command and name in command:
-                workers.append(process)
-        return workers
-
-    def kill(self) -> None:
-        """Kill every process of the node."""
-        processes = self.processes()
-        for process in processes:
-            _kill(process)
-        psutil.wait_procs(processes, timeout=60)
 
 
 def drive(settings: Settings) -> None:
@@ -240,7 +199,7 @@ def finish(driver: BaseProcess, settings: Settings) -> None:
 
 
 def disturb(
-    settings: Settings, server: simulated.Teacher, ray: Ray, rng: random.Random, targets: list[str], kills: int
+    settings: Settings, server: simulated.Teacher, ray: RayNode, rng: random.Random, targets: list[str], kills: int
 ) -> list[Snapshot]:
     """Run the stage to its end with up to `kills` kills.
 
@@ -269,13 +228,13 @@ def disturb(
         target = targets.pop()
         if target in ("actor", "governor"):
             snapshots.append(take_snapshot(settings, server))  # before: what is durable now is never to be sent again
-            _kill(rng.choice(victims))
+            kill_process(rng.choice(victims))
             if target == "actor":
                 continue
             driver.join(120)  # nothing may be sent unseen: the stage stops, and says so
             assert driver.exitcode, "the stage went on without a governor"
         else:
-            _kill(psutil.Process(driver.pid))
+            kill_process(psutil.Process(driver.pid))
             if target == "node":
                 ray.kill()
             driver.join()
@@ -329,23 +288,6 @@ def contains_key(folder: str) -> bool:
     """Whether any file holds key material."""
     files = [path for path in Path(folder).rglob("*") if path.is_file()]
     return any(KEY.encode() in path.read_bytes() for path in files)
-
-
-def _command_line(process: psutil.Process) -> str:
-    with contextlib.suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.Error):
-        return process.children(recursive=True)
-    return []
-
-
-def _kill(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.Error):
-        process.send_signal(signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from student_data import GENERATED, load
-from student_training import scratch, trial
+from student_trials import scratch, trial
 
 from raydistill.config import StudentSettings
 from raydistill.students import models, text, train
