@@ -314,7 +314,10 @@ def journal_lines(folder: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path, tiny_gpt2):
+    import ray
+
     argv = [str(ROOT / "configs" / "quickstart.yaml"), "--run_dir", str(tmp_path / "run"), "--local"]
     argv += ["--questions.limit_train", "16", "--questions.limit_test", "2", "--students.models", str(tiny_gpt2)]
     argv += ["--students.max_steps", "2", "--students.max_new_tokens", "8", "--teacher.max_concurrency", "2"]
@@ -333,7 +336,8 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path, tiny_gpt2)
     assert "Traceback" not in out
     paid = journal_lines(journal)
     assert paid >= 2
-    process = job(*argv, cwd=tmp_path)
+    ray_address = ray.get_runtime_context().gcs_address  # a Ray that runs already: saves the start of a second one
+    process = job(*argv, cwd=tmp_path, RAY_ADDRESS=ray_address)
     out, _ = process.communicate(timeout=240)
     assert process.returncode == 0, out
     assert "report.html" in out

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from raydistill.simulated.error_reply import ErrorReply
 from raydistill.simulated.tokens import count_tokens
+
+Default = TypeVar("Default", int, None)
 
 MAX_CHOICES = 128
 MAX_STOP_SEQUENCES = 4
@@ -45,7 +47,12 @@ def parse_request(body: object, *, is_chat: bool, models: Sequence[str], context
         raise ErrorReply(404, f"The model `{model}` does not exist.", "model_not_found")
     if body.get("stream"):
         raise ErrorReply(400, "The simulated teacher does not stream.", "unsupported_parameter")
-    prompts = [_conversation(body.get("messages"))] if is_chat else _prompts(body.get("prompt"))
+    if is_chat:
+        prompts = [_conversation(body.get("messages"))]
+        default_max_tokens = DEFAULT_MAX_TOKENS_OF_CHAT
+    else:
+        prompts = _prompts(body.get("prompt"))
+        default_max_tokens = DEFAULT_MAX_TOKENS
     stop = _stop_sequences(body.get("stop"))
     limit_name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
     limit = _integer(body, limit_name, 0, 0, 2**31)
@@ -55,9 +62,9 @@ def parse_request(body: object, *, is_chat: bool, models: Sequence[str], context
         prompts=prompts,
         n=_integer(body, "n", 1, 1, MAX_CHOICES),
         stop=stop,
-        max_tokens=limit or (DEFAULT_MAX_TOKENS_OF_CHAT if is_chat else DEFAULT_MAX_TOKENS),
+        max_tokens=limit or default_max_tokens,
         temperature=_temperature(body),
-        seed=None if body.get("seed") is None else _integer(body, "seed", 0, -(2**63), 2**63),
+        seed=_integer(body, "seed", None, -(2**63), 2**63),
     )
     _check_length(prompts, limit, context_tokens)
     return request
@@ -108,7 +115,7 @@ def _content(message: Mapping[str, object]) -> str:
     return "".join(str(part.get("text", "")) for part in content)
 
 
-def _integer(body: Mapping[str, object], name: str, default: int, low: int, high: int) -> int:
+def _integer(body: Mapping[str, object], name: str, default: Default, low: int, high: int) -> int | Default:
     value = body.get(name)
     if value is None:
         return default

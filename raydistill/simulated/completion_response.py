@@ -11,6 +11,9 @@ from raydistill.simulated.script import Rule
 from raydistill.simulated.state import State
 from raydistill.simulated.tokens import count_tokens, truncate
 
+CHAT_NAMES = ("chatcmpl", "chat.completion")  # prefix of the id, and what the reply calls itself
+TEXT_NAMES = ("cmpl", "text_completion")
+
 
 class Usage(NamedTuple):
     """Choices and tokens of a reply."""
@@ -46,9 +49,10 @@ def complete(state: State, request: CompletionRequest, rule: Rule) -> Completion
             finish_reason = rule.finish_reason or completion.finish_reason
             choices.append(_choice(len(choices), completion.text, finish_reason, is_chat=request.is_chat))
     usage = Usage(len(choices), prompt_tokens, cached_tokens, completion_tokens)
+    id_prefix, object_name = CHAT_NAMES if request.is_chat else TEXT_NAMES
     body: dict[str, Any] = {
-        "id": f"{'chatcmpl' if request.is_chat else 'cmpl'}-simulated-{state.counts.requests}",
-        "object": "chat.completion" if request.is_chat else "text_completion",
+        "id": f"{id_prefix}-simulated-{state.counts.requests}",
+        "object": object_name,
         "created": int(time.time()),
         "model": rule.model or _model_name(request.model),
         "choices": choices,

@@ -19,15 +19,18 @@ _ANSWER_IN_BRACKETS = re.compile(r"[Tt]he answer is \(")
 def write(prompt: ParsedPrompt, puzzle: AnyPuzzle, settings: SimulatedSettings, rng: Random, gold: str | None) -> str:
     """Write the rationale that a prompt asks for, as often right and lucky as set."""
     is_few_shot = bool(prompt.exemplars)
-    accuracy = settings.few_shot_accuracy if is_few_shot else settings.zero_shot_accuracy
+    accuracy = settings.zero_shot_accuracy
+    if is_few_shot:
+        accuracy = settings.few_shot_accuracy
     right = rng.random() < accuracy
     lucky = rng.random() < settings.lucky_fraction
     intent = Intent(right, lucky, same_mistake=settings.lucky_habit, gold=gold)
     working = puzzle.attempt(intent, rng)
-    style = _tone(prompt.exemplars, rng) if is_few_shot else rng
-    text = puzzle.rationale(working, style, sure=gold is not None)
+    sure = gold is not None
     if is_few_shot:
+        text = puzzle.rationale(working, _tone(prompt.exemplars, rng), sure=sure)
         return _after_exemplars(text, working.answer, prompt.exemplars, puzzle, settings, rng)
+    text = puzzle.rationale(working, rng, sure=sure)
     return _zero_shot(text, working.answer, puzzle, rng)
 
 
@@ -52,7 +55,9 @@ def _zero_shot(text: str, answer: str, puzzle: AnyPuzzle, rng: Random) -> str:
     if states_answer:
         text += f" {rng.choice(ANSWER_LEADS)} {_in_brackets(answer, puzzle)}."
     starts_late = rng.random() < LATE_START_FRACTION
-    return "\n\n" + text.lstrip() if starts_late else " " + text
+    if starts_late:
+        return "\n\n" + text.lstrip()
+    return " " + text
 
 
 def _in_brackets(answer: str, puzzle: AnyPuzzle) -> str:

@@ -20,6 +20,8 @@ _ASKED_SIDE = re.compile(r"\bis the coin (?:still )?(heads|tails) up\?", re.I)
 _VERDICT = re.compile(r"answer is (yes|no)\b", re.I)
 _STATED_SIDE = re.compile(r"(not |no longer )?(heads|tails)")
 
+OTHER_SIDE = {"heads": "tails", "tails": "heads"}
+
 OPENINGS = (
     "The coin starts {side} up.",
     "At first the coin is {side} up.",
@@ -107,7 +109,7 @@ class CoinFlip(StepPuzzle[TurnResult]):
                 flips = not flips
             turns_over = flips != (mistake == WRONG_SIDE)
             if turns_over:
-                side = _other_side(side)
+                side = OTHER_SIDE[side]
             trace.append(TurnResult(name, flips, side))
         return Working(tuple(trace), _yes_no(side == self.asked_side))
 
@@ -121,15 +123,14 @@ class CoinFlip(StepPuzzle[TurnResult]):
 
     def rationale(self, working: Working[TurnResult], style: Random, *, sure: bool) -> str:
         """Tell the turns in one of many wordings."""
-        stays_up = working.answer == "yes"
-        side = self.asked_side if stays_up else _other_side(self.asked_side)
-        flip_wording = style.choice(FLIPS)
-        stay_wording = style.choice(STAYS)
-        steps = []
-        for turn in working.trace:
-            wording = flip_wording if turn.flips else stay_wording
-            steps.append(wording.format(name=turn.name, side=turn.side))
-        verdict = "still" if stays_up else style.choice(("not", "no longer"))
+        wordings = {True: style.choice(FLIPS), False: style.choice(STAYS)}
+        steps = [wordings[turn.flips].format(name=turn.name, side=turn.side) for turn in working.trace]
+        if working.answer == "yes":
+            side = self.asked_side
+            verdict = "still"
+        else:
+            side = OTHER_SIDE[self.asked_side]
+            verdict = style.choice(("not", "no longer"))
         opening = style.choice(OPENINGS).format(side=self.start_side)
         ending = style.choice(ENDINGS).format(side=side, asked=self.asked_side, verdict=verdict)
         return lay_out(opening, steps, ending, style)
@@ -167,10 +168,6 @@ def invent(names: Sequence[str], rng: Random) -> str:
         action = rng.choice(("flips", "does not flip"))
         turns.append(f"{name} {action} the coin.")
     return f"A coin is heads up. {' '.join(turns)} Is the coin still heads up?"
-
-
-def _other_side(side: str) -> str:
-    return "tails" if side == "heads" else "heads"
 
 
 def _yes_no(truth: bool) -> str:

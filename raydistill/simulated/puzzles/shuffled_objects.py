@@ -178,11 +178,13 @@ def _parse_holdings(text: str) -> tuple[str, tuple[Holding, ...]] | None:
     if not matches:
         return None
     verb = matches[0][2]
+    if verb == "gets":
+        verb = "has"
     start = []
     for match in matches:
         thing = _ARTICLE.sub("the ", match[3].strip())
         start.append(Holding(match[1], thing))
-    return "has" if verb == "gets" else verb, tuple(start)
+    return verb, tuple(start)
 
 
 def _all_holdings(parts: Sequence[str]) -> list[re.Match[str]]:
