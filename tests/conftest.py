@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests: a quiet local Ray, the real benchmark files where they are at hand."""
+"""Fixtures shared by the tests: a quiet local Ray, and the published benchmark files if they are there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if "RAYDISTILL_DATA_DIR" not in os.environ and SHARED_DATA.is_dir():
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The published benchmark files; tests that need them are skipped where they are not at hand."""
+    """Return the folder of the published benchmark files; tests that need them are skipped without it."""
     path = os.environ.get("RAYDISTILL_DATA_DIR")
     if not path:
         pytest.skip("needs the published files: set RAYDISTILL_DATA_DIR")
@@ -28,7 +28,7 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """One single-node Ray of 2 CPUs for the whole test session."""
+    """Start one single-node Ray of 2 CPUs for the whole test session."""
     import ray
 
     from raydistill.runtime import cluster
@@ -40,7 +40,7 @@ def local_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """For tiny models: more threads only wait for each other."""
+    """Limit torch to one thread: with tiny models, more of them only wait for each other."""
     import torch
 
     threads = torch.get_num_threads()
@@ -51,7 +51,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A decoder-only student of about 40,000 parameters (tests/support/tiny_models.py)."""
+    """Make a decoder-only student of about 40,000 parameters (tests/support/tiny_models.py)."""
     from support import tiny_models
 
     return tiny_models.gpt2(tmp_path_factory.mktemp("tiny") / "gpt2")
@@ -59,7 +59,7 @@ def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An encoder-decoder student of about 50,000 parameters (tests/support/tiny_models.py)."""
+    """Make an encoder-decoder student of about 50,000 parameters (tests/support/tiny_models.py)."""
     from support import tiny_models
 
     return tiny_models.t5(tmp_path_factory.mktemp("tiny") / "t5")

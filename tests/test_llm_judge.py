@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from random import Random
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from raydistill.method import prompts
 from raydistill.runtime.errors import TeacherError
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
-from raydistill.simulated import rationales
-from raydistill.simulated.puzzles import attempt, recognise
+from raydistill.simulated.puzzles import Intent, recognise
+from raydistill.simulated.replies import reply as teacher_reply
 from raydistill.tables import JUDGEMENTS
 from raydistill.teacher import estimate
 
@@ -126,11 +127,11 @@ def test_the_simulated_teacher_sees_through_its_own_lucky_rationales(task: str) 
     rows = tasks.load_questions(QuestionSettings.model_validate(source), 0).to_pylist()
     seen: dict[float, Counter[tuple[bool, str]]] = {1.0: Counter(), 0.7: Counter()}
     for i, row in enumerate(rows):
-        puzzle, rng, lucky = recognise(row["question"]), rationales.Random(i), bool(i % 2)
-        text = rationales.WORDINGS[puzzle.kind](puzzle, attempt(puzzle, rng, right=True, lucky=lucky), rng, True)
+        puzzle, rng, lucky = recognise(row["question"]), Random(i), bool(i % 2)
+        text = puzzle.rationale(puzzle.attempt(Intent(right=True, lucky=lucky), rng), rng, sure=True)
         for accuracy, counts in seen.items():
             how = SimulatedSettings(judge_accuracy=accuracy, run_on_fraction=0)
-            reply = rationales.reply(prompts.llm_judge(row["question"], text, row["answer"]), -1, how)
+            reply = teacher_reply(prompts.llm_judge(row["question"], text, row["answer"]), -1, how)
             counts[lucky, llm_judge.verdict(reply)] += 1
     perfect, fair = seen[1.0], seen[0.7]
     assert not perfect[True, "yes"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import math
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import openai
@@ -27,7 +28,8 @@ from raydistill import simulated
 from raydistill.config import QuestionSettings, SimulatedSettings
 from raydistill.method import answers, prompts, steps
 from raydistill.runtime.errors import TeacherError
-from raydistill.simulated.rationales import GREEDY, read_prompt, reply
+from raydistill.simulated.parsed_prompt import parse_prompt
+from raydistill.simulated.replies import GREEDY, reply
 from raydistill.tasks import load_questions
 
 QUIET = SimulatedSettings(latency_s=0, run_on_fraction=0)
@@ -69,8 +71,8 @@ def test_a_zero_shot_dialogue_over_both_endpoints(teacher: simulated.Teacher) ->
     rationale = texts(complete(teacher))[0]
     assert rationale.startswith((" ", "\n"))
     assert rationale.count("up") >= 3
-    second = prompts.answer_call(COIN, rationale, task="coin_flip")
-    assert answers.extract(texts(complete(teacher, second))[0], answer_type="yes_no") in ("yes", "no")
+    answer_call = prompts.answer_call(COIN, rationale, task="coin_flip")
+    assert answers.extract(texts(complete(teacher, answer_call))[0], answer_type="yes_no") in ("yes", "no")
     chat = client(teacher).chat.completions.create(
         model=teacher.model, messages=[{"role": "user", "content": PROMPT}], temperature=0, max_tokens=256
     )
@@ -80,7 +82,7 @@ def test_a_zero_shot_dialogue_over_both_endpoints(teacher: simulated.Teacher) ->
     chat = client(teacher).chat.completions.create(
         model=teacher.model, messages=[{"role": role, "content": text} for role, text in turns], temperature=0
     )
-    assert chat.choices[0].message.content == texts(complete(teacher, second))[0].lstrip()
+    assert chat.choices[0].message.content == texts(complete(teacher, answer_call))[0].lstrip()
 
 
 def test_it_says_that_it_is_simulated(teacher: simulated.Teacher) -> None:
@@ -224,11 +226,13 @@ def test_many_requests_in_flight() -> None:
 def test_requests_per_minute_are_enforced_as_openai_does() -> None:
     with simulated.serve(SimulatedSettings(latency_s=0, requests_per_minute=60)) as teacher:
         replies = asyncio.run(_many(teacher.base_url, 70))
-        refused = [headers for status, headers in replies if status == 429]
-        assert 5 <= len(refused) <= 10  # a minute's worth at once, then one a second
-        assert teacher.stats()["rate_limited"] == len(refused)
+        stats = teacher.stats()
+        rejected = [headers for status, headers in replies if status == 429]
+        refilled = math.ceil(stats["seconds"])  # a minute's worth at once, then one a second
+        assert 10 - refilled <= len(rejected) <= 10
+        assert stats["rate_limited"] == len(rejected)
         assert {headers["x-ratelimit-limit-requests"] for _, headers in replies} == {"60"}
-        wait = max(float(headers["retry-after"]) for headers in refused)
+        wait = max(float(headers["retry-after"]) for headers in rejected)
         assert 0 < wait <= 2
         time.sleep(wait)
         assert complete(teacher).choices
@@ -244,7 +248,7 @@ def test_tokens_per_minute_are_enforced() -> None:
             complete(teacher, "word " * 1000)
 
 
-def test_faults_come_at_their_share_and_pass_on_retry() -> None:
+def test_faults_come_at_their_rate_and_pass_on_retry() -> None:
     with simulated.serve(SimulatedSettings(latency_s=0, fault_fraction=0.3)) as teacher:
         good, kinds = 0, set()
         for i in range(100):
@@ -314,7 +318,7 @@ def test_scripted_troubles_end_when_they_should(teacher: simulated.Teacher) -> N
     assert time.monotonic() - started >= 0.3
 
 
-def test_a_misspelt_rule_is_refused(teacher: simulated.Teacher) -> None:
+def test_a_misspelt_rule_is_rejected(teacher: simulated.Teacher) -> None:
     with pytest.raises(ValueError, match="delay"):
         teacher.script([{"delay": 3}])
 
@@ -336,30 +340,39 @@ def test_stats_and_log_show_what_was_bought(teacher: simulated.Teacher) -> None:
 
 
 # --- what it writes --------------------------------------------------------------------------------------------------
-def _judged(
-    task: str, questions: list[dict[str, Any]], settings: SimulatedSettings, few_shot: bool
-) -> dict[str, float]:
-    """Shares over one greedy dialogue for each question, judged by the rules that judge any teacher."""
-    shown = [{"question": q["question"], "rationale": "So it is.", "answer": q["answer"]} for q in questions[:4]]
-    block = prompts.exemplar_block(shown) if few_shot else ""
-    counts = dict.fromkeys(("right", "contained", "lucky", "unread", "run_on"), 0)
+class Rates(NamedTuple):
+    """Fractions of the questions."""
+
+    right: float
+    contained: float
+    lucky: float
+    unread: float
+    run_on: float
+
+
+def _rates(task: str, questions: list[dict[str, Any]], settings: SimulatedSettings, few_shot: bool) -> Rates:
+    """Rates over one greedy dialogue for each question, by the rules that apply to any teacher."""
+    exemplars = [{"question": q["question"], "rationale": "So it is.", "answer": q["answer"]} for q in questions[:4]]
+    block = prompts.exemplar_block(exemplars) if few_shot else ""
+    right = contained = lucky = unread = run_on = 0
     for row in questions:
-        kind = {"answer_type": row["answer_type"], "choices": row["choices"] or ()}
+        options = {"answer_type": row["answer_type"], "choices": row["choices"] or ()}
         text = reply(prompts.few_shot(block, row["question"]), GREEDY, settings)
-        counts["run_on"] += "\nQ: " in text
-        found = answers.find_in_rationale(text, **kind)
-        if found:
-            prediction: str | None = found.answer
+        contained_answer = answers.find_in_rationale(text, **options)
+        if contained_answer:
+            prediction: str | None = contained_answer.answer
         else:
-            second = prompts.answer_call(row["question"], text.split("\n\nQ:")[0], task=task)
-            prediction = answers.extract(reply(second, GREEDY, settings), task=task, **kind)
-        right = answers.is_correct(prediction, row["answer"], answer_type=row["answer_type"], task=task)
-        fault = steps.check(text, question=row["question"], prediction=prediction, **kind)
-        counts["contained"] += found is not None
-        counts["unread"] += prediction is None
-        counts["right"] += right
-        counts["lucky"] += bool(right and fault)
-    return {name: count / len(questions) for name, count in counts.items()}
+            answer_call = prompts.answer_call(row["question"], text.split("\n\nQ:")[0], task=task)
+            prediction = answers.extract(reply(answer_call, GREEDY, settings), task=task, **options)
+        is_right = answers.is_correct(prediction, row["answer"], answer_type=row["answer_type"], task=task)
+        fault = steps.check(text, question=row["question"], prediction=prediction, **options)
+        right += is_right
+        contained += contained_answer is not None
+        lucky += bool(is_right and fault)
+        unread += prediction is None
+        run_on += "\nQ: " in text
+    n = len(questions)
+    return Rates(right / n, contained / n, lucky / n, unread / n, run_on / n)
 
 
 @pytest.mark.parametrize(
@@ -381,19 +394,20 @@ def test_it_works_the_symbolic_tasks_out_and_errs_as_often_as_set(task: str, ite
     questions = table.to_pylist()
     perfect = SimulatedSettings(zero_shot_accuracy=1, few_shot_accuracy=1, lucky_fraction=0, run_on_fraction=0)
     for few_shot in (False, True):
-        judged = _judged(task, questions[:150], perfect, few_shot)
-        # a second call contradicts its rationale now and then, but never more than 2 % of the time by design
-        assert judged["right"] > 0.97, judged
-        assert judged["lucky"] < 0.03, judged
+        rates = _rates(task, questions[:150], perfect, few_shot)
+        # an answer call contradicts its rationale now and then, but never more than 2 % of the time by design
+        assert rates.right > 0.97, rates
+        assert rates.lucky < 0.03, rates
     settings = SimulatedSettings(zero_shot_accuracy=0.7, few_shot_accuracy=0.9, lucky_fraction=0.1, run_on_fraction=0.2)
-    zero, few = (_judged(task, questions, settings, few_shot) for few_shot in (False, True))
-    assert zero["right"] == pytest.approx(0.7, abs=0.08)
-    assert few["right"] == pytest.approx(0.9, abs=0.07)
-    assert few["contained"] == pytest.approx(0.94, abs=0.04)
-    assert zero["contained"] == pytest.approx(contained, abs=0.07)
-    assert zero["run_on"] == pytest.approx(0.2, abs=0.07)
-    assert few["lucky"] == pytest.approx(0.09, abs=0.05)  # right answers on steps that do not hold
-    assert zero["unread"] == few["unread"] == 0
+    zero = _rates(task, questions, settings, few_shot=False)
+    few = _rates(task, questions, settings, few_shot=True)
+    assert zero.right == pytest.approx(0.7, abs=0.08)
+    assert few.right == pytest.approx(0.9, abs=0.07)
+    assert few.contained == pytest.approx(0.94, abs=0.04)
+    assert zero.contained == pytest.approx(contained, abs=0.07)
+    assert zero.run_on == pytest.approx(0.2, abs=0.07)
+    assert few.lucky == pytest.approx(0.09, abs=0.05)  # right answers on steps that do not hold
+    assert zero.unread == few.unread == 0
 
 
 def test_the_published_symbolic_questions_are_worked_out(data_dir: Any) -> None:
@@ -401,7 +415,7 @@ def test_the_published_symbolic_questions_are_worked_out(data_dir: Any) -> None:
     for task, least in (("coin_flip", 0.98), ("tracking_shuffled_objects", 0.98), ("last_letter_concatenation", 0.95)):
         questions = load_questions(QuestionSettings(tasks=[task], source="published"), seed=0).to_pylist()
         # 15 published last-letter questions have two-word names, whose gold cannot be known from the text
-        assert _judged(task, questions, perfect, True)["right"] >= least
+        assert _rates(task, questions, perfect, few_shot=True).right >= least
 
 
 def test_wordings_are_many_and_short_enough_for_a_small_student() -> None:
@@ -446,13 +460,13 @@ def test_any_prompt_gets_a_text(prompt: str, sample: int) -> None:
 
 def test_prompt_layouts_are_told_apart() -> None:
     block = prompts.exemplar_block([{"question": "a?", "rationale": "b.", "answer": "c"}])
-    assert read_prompt(PROMPT)[:3] == (COIN, "", "rationale")
-    assert read_prompt(prompts.few_shot(block, COIN)).exemplars == block.strip()
+    assert parse_prompt(PROMPT)[:3] == (COIN, "", "rationale")
+    assert parse_prompt(prompts.few_shot(block, COIN)).exemplars == block.strip()
     for trigger in ("generic", "per_dataset"):
         asked = prompts.answer_call(COIN, " It turns. The answer is unclear.", task="coin_flip", trigger=trigger)
-        assert read_prompt(asked) == (COIN, "", "answer", " It turns. The answer is unclear.")
-    assert read_prompt(f"Q: {COIN}\n\nA:").call == "direct"
-    assert read_prompt(COIN) == (COIN, "", "rationale", "")
+        assert parse_prompt(asked) == (COIN, "", "answer", " It turns. The answer is unclear.")
+    assert parse_prompt(f"Q: {COIN}\n\nA:").call == "direct"
+    assert parse_prompt(COIN) == (COIN, "", "rationale", "")
 
 
 # --- its process -----------------------------------------------------------------------------------------------------

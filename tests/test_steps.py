@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from raydistill.method.equations import equations
 from raydistill.method.steps import check
-from raydistill.simulated import rationales
-from raydistill.simulated.puzzles import attempt, recognise
+from raydistill.simulated.puzzles import Intent, recognise
 
 
 def false_equations(text: str) -> list[str]:
@@ -364,7 +363,7 @@ def test_the_simulated_teacher_is_seen_through(task: str) -> None:
     kind: Any = answer_type
     puzzle, rng = recognise(question), Random(task)
     for i, lucky in enumerate((False, True) * 100):
-        working = attempt(puzzle, rng, right=True, lucky=lucky, habit=i % 4 > 1)
-        text = rationales.WORDINGS[puzzle.kind](puzzle, working, rng, True)
+        working = puzzle.attempt(Intent(right=True, lucky=lucky, same_mistake=i % 4 > 1), rng)
+        text = puzzle.rationale(working, rng, sure=True)
         found = check(text, question=question, prediction=working.answer, answer_type=kind, choices=choices)
         assert bool(found) == lucky, (text, found)
