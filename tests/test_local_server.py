@@ -76,12 +76,12 @@ def test_completions(server: local_server.LocalServer, client: openai.OpenAI) ->
 
 
 def test_n_samples_and_its_limit(server: local_server.LocalServer, client: openai.OpenAI) -> None:
-    ask = {"model": server.model, "prompt": "Once upon a time", "max_tokens": 12, "temperature": 1.0}
-    response = client.completions.create(**ask, n=2)
+    request = {"model": server.model, "prompt": "Once upon a time", "max_tokens": 12, "temperature": 1.0}
+    response = client.completions.create(**request, n=2)
     assert [choice.index for choice in response.choices] == [0, 1]
     assert len({choice.text for choice in response.choices}) == 2
     with pytest.raises(openai.BadRequestError, match="'n'"):
-        client.completions.create(**ask, n=3)
+        client.completions.create(**request, n=3)
 
 
 def test_chat(server: local_server.LocalServer, client: openai.OpenAI) -> None:
@@ -94,15 +94,15 @@ def test_chat(server: local_server.LocalServer, client: openai.OpenAI) -> None:
 def test_each_of_several_requests_at_once_has_the_whole_context(
     server: local_server.LocalServer, client: openai.OpenAI
 ) -> None:
-    def ask(words: int) -> int:
+    def prompt_tokens(words: int) -> int:
         usage = client.completions.create(model=server.model, prompt="a" + " a" * (words - 1), max_tokens=4).usage
         assert usage
         return usage.prompt_tokens
 
     with ThreadPoolExecutor(4) as pool:
-        assert [*pool.map(ask, [400, 300, 400, 300])] == [400, 300, 400, 300]
+        assert [*pool.map(prompt_tokens, [400, 300, 400, 300])] == [400, 300, 400, 300]
     with pytest.raises(openai.BadRequestError, match=r"exceeds the available context size \(512 tokens\)"):
-        ask(600)
+        prompt_tokens(600)
 
 
 def test_the_converted_tokenizer_is_the_ggufs_own(server: local_server.LocalServer) -> None:
@@ -154,12 +154,12 @@ def test_as_an_api_it_goes_through_both_stages(server: local_server.LocalServer,
     exemplars = pa.Table.from_pylist([questions.to_pylist()[0] | shown])
     store, progress = Store(settings.run_path), Progress(io.StringIO())
     with open_endpoint(settings.teacher) as endpoint:
-        for name, asked in (
+        for name, rows in (
             ("zero_shot", plan.zero_shot(questions, settings)),
             ("few_shot", plan.few_shot(questions, exemplars, settings)),
         ):
-            samples = stage.ask(name, asked, settings, endpoint, store, progress).to_pylist()
-            assert len(samples) == sum(asked["degree"].to_pylist())
+            samples = stage.ask(name, rows, settings, endpoint, store, progress).to_pylist()
+            assert len(samples) == sum(rows["degree"].to_pylist())
             assert not any(row["error"] for row in samples)
             assert all(row["prompt_tokens"] for row in samples if row["sample_index"] == 0)
             assert len({row["rationale"] for row in samples}) > 1
@@ -190,12 +190,12 @@ def test_a_model_file_that_is_none_is_one_clear_error(tmp_path: Path) -> None:
     text, broken = tmp_path / "text.gguf", tmp_path / "broken.gguf"
     text.write_text("hello")
     broken.write_bytes(weights.smollm2_gguf().read_bytes()[:1_000_000])
-    for path, says in (
+    for path, message in (
         (tmp_path / "none.gguf", "no GGUF file"),
         (text, "not a GGUF file"),
         (broken, "broken.gguf whole"),
     ):
-        with pytest.raises(TeacherError, match=says), local_server.serve(LocalServerSettings(gguf=str(path))):
+        with pytest.raises(TeacherError, match=message), local_server.serve(LocalServerSettings(gguf=str(path))):
             pass
 
 

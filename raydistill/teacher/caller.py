@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
-from raydistill.teacher.api import retries
+from raydistill.teacher.api import retries, token_counts
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.api.reply import Reply
@@ -23,9 +23,7 @@ from raydistill.teacher.limits.pricing import Price
 
 FATAL_AT_ONCE = (401, 429)  # statuses of a wrong key and an empty account: they are about every call
 FATAL_IN_A_ROW = 10  # 403 and 404 may be about one prompt; so many without one success are about all
-TOKENS_PER_CHARACTER = 0.5  # at the most, until replies tell
-PROMPT_MARGIN_TOKENS = 16
-RATE_MARGIN = 1.1  # a prompt may have more tokens a character than those before
+TOKENS_MARGIN = 1.1  # a prompt may have more tokens a character than those before
 
 
 @dataclass(frozen=True)
@@ -236,8 +234,8 @@ class Caller:
 
     def _reserve(self, request: Request, n: int) -> tuple[int, float]:
         """Return the most that a call may take, in (tokens, USD)."""
-        rate = self._tokens_per_character * RATE_MARGIN or TOKENS_PER_CHARACTER
-        prompt = int(len(request.prompt) * rate) + PROMPT_MARGIN_TOKENS
+        per_character = self._tokens_per_character * TOKENS_MARGIN or token_counts.MOST_PER_CHARACTER
+        prompt = token_counts.upper_bound(request.prompt, per_character)
         completion = n * request.max_tokens
         usd = self.price.of(prompt, 0, completion) if self.price else 0.0
         return prompt + completion, usd

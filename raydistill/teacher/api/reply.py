@@ -6,9 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from raydistill.teacher.api import token_counts
 from raydistill.teacher.api.errors import CallError
-
-CHARACTERS_PER_TOKEN = 4  # of English text, for replies that do not say what they used
 
 
 class Usage(NamedTuple):
@@ -44,10 +43,8 @@ class Reply(NamedTuple):
 
 def estimate_usage(prompt: str, texts: Sequence[str]) -> Usage:
     """Estimate what a reply used that does not say so."""
-    completion_tokens = 0
-    for text in texts:
-        completion_tokens += len(text) // CHARACTERS_PER_TOKEN + 1
-    return Usage(len(prompt) // CHARACTERS_PER_TOKEN + 1, 0, completion_tokens)
+    completion_tokens = sum(map(token_counts.estimate, texts))
+    return Usage(token_counts.estimate(prompt), 0, completion_tokens)
 
 
 def whole_characters(text: str) -> str:

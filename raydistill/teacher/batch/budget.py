@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from raydistill.runtime.formatting import dollars
+from raydistill.teacher.api import token_counts
 from raydistill.teacher.api.reply import Usage
 from raydistill.teacher.batch.collector import BatchRequest
 from raydistill.teacher.limits.governor import Limits
 from raydistill.teacher.limits.pricing import Price
-
-CHARACTERS_PER_TOKEN = 2  # at the least: a prompt is never taken for shorter than it is
-PROMPT_MARGIN_TOKENS = 16
 
 
 class Amount(NamedTuple):
@@ -46,7 +44,7 @@ class Budget:
         """Return the most that `requests` may take."""
         amount = Amount(0.0, 0)
         for request in requests:
-            prompt = len(request.request.prompt) // CHARACTERS_PER_TOKEN + PROMPT_MARGIN_TOKENS
+            prompt = token_counts.upper_bound(request.request.prompt)
             completion = len(request.samples) * request.request.max_tokens
             usage = Usage(prompt, 0, completion)
             amount = amount.plus(self.usd(usage) or 0.0, usage.total)
