@@ -77,12 +77,12 @@ def test_completions(server: local_server.LocalServer, client: openai.OpenAI) ->
 
 
 def test_n_samples_and_its_limit(server: local_server.LocalServer, client: openai.OpenAI) -> None:
-    ask = {"model": server.model, "prompt": "Once upon a time", "max_tokens": 12, "temperature": 1.0}
-    response = client.completions.create(**ask, n=2)
+    request = {"model": server.model, "prompt": "Once upon a time", "max_tokens": 12, "temperature": 1.0}
+    response = client.completions.create(**request, n=2)
     assert [choice.index for choice in response.choices] == [0, 1]
     assert len({choice.text for choice in response.choices}) == 2
     with pytest.raises(openai.BadRequestError, match="'n'"):
-        client.completions.create(**ask, n=3)
+        client.completions.create(**request, n=3)
 
 
 def test_chat(server: local_server.LocalServer, client: openai.OpenAI) -> None:
@@ -95,15 +95,15 @@ def test_chat(server: local_server.LocalServer, client: openai.OpenAI) -> None:
 def test_each_of_several_requests_at_once_has_the_whole_context(
     server: local_server.LocalServer, client: openai.OpenAI
 ) -> None:
-    def ask(words: int) -> int:
+    def prompt_tokens(words: int) -> int:
         usage = client.completions.create(model=server.model, prompt="a" + " a" * (words - 1), max_tokens=4).usage
         assert usage
         return usage.prompt_tokens
 
     with ThreadPoolExecutor(4) as pool:
-        assert [*pool.map(ask, [400, 300, 400, 300])] == [400, 300, 400, 300]
+        assert [*pool.map(prompt_tokens, [400, 300, 400, 300])] == [400, 300, 400, 300]
     with pytest.raises(openai.BadRequestError, match=r"exceeds the available context size \(512 tokens\)"):
-        ask(600)
+        prompt_tokens(600)
 
 
 def test_the_converted_tokenizer_is_the_ggufs_own(server: local_server.LocalServer) -> None:
@@ -191,12 +191,12 @@ def test_a_model_file_that_is_none_is_one_clear_error(tmp_path: Path) -> None:
     text, broken = tmp_path / "text.gguf", tmp_path / "broken.gguf"
     text.write_text("hello")
     broken.write_bytes(weights.smollm2_gguf().read_bytes()[:1_000_000])
-    for path, says in (
+    for path, message in (
         (tmp_path / "none.gguf", "no GGUF file"),
         (text, "not a GGUF file"),
         (broken, "broken.gguf whole"),
     ):
-        with pytest.raises(TeacherError, match=says), local_server.serve(LocalServerSettings(gguf=str(path))):
+        with pytest.raises(TeacherError, match=message), local_server.serve(LocalServerSettings(gguf=str(path))):
             pass
 
 

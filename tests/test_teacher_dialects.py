@@ -91,6 +91,8 @@ def test_replies(name: str) -> None:
     usage = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 5}}
     reply = read(reply_body(name, ["a", None, "c"], usage=usage), {}, "prompt")
     assert reply == Reply(["a", "", "c"], ["stop"] * 3, Usage(9, 5, 4), False, None)
+    letters: list[str | None] = [*"abcdefghijkl"]
+    assert read(reply_body(name, letters), {}, "prompt").texts == letters  # by index, whatever order they come in
     for unusable in (None, {}, {"prompt_tokens": "many"}, [1]):
         estimate = read(reply_body(name, ["a" * 40], usage=unusable), {}, "p" * 20)
         assert (estimate.usage, estimate.estimated) == (Usage(6, 0, 11), True)
