@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import random
 import tempfile
 from pathlib import Path
@@ -14,6 +16,10 @@ from support.teacher_asking import buy, request
 from raydistill import simulated
 from raydistill.config import PriceSettings, SimulatedSettings, TeacherSettings
 from raydistill.runtime.errors import TeacherError
+from raydistill.teacher import journal
+from raydistill.teacher.budget import Budget, stage_limits
+from raydistill.teacher.journal import compaction
+from raydistill.teacher.journal.records import record
 from raydistill.teacher.limits import pricing
 from raydistill.teacher.limits.bucket import SAFETY
 from raydistill.teacher.limits.governor import HEARTBEAT_TIMEOUT_S, Governor
@@ -164,6 +170,46 @@ def test_a_dead_actor_gives_its_slots_back_and_what_it_reserved_counts_as_spent(
 def test_a_block_that_is_begun_again_is_known() -> None:
     governor = Governor(Limits(max_concurrency=1))
     assert [governor.begin(1, "a"), governor.begin(2, "a"), governor.begin(1, "b")] == [False, False, True]
+
+
+def bought(folder: Path, run: str, stage: str, usd: float, tokens: int) -> None:
+    """Put one answer into the journal in `folder`."""
+    writer = journal.Writer(journal.Folder(str(folder)))
+    key = hashlib.sha256(f"{run} {stage}".encode()).hexdigest()
+    labels = {"run": run, "session": "s", "stage": stage, "task": "t", "kind": "rationale"}
+    entry = record([key], ["text"], ["stop"], (tokens - 10, 0, 10), usd, 1, {"model": "m"}, **labels)
+    asyncio.run(writer.append(entry))
+    writer.close()
+
+
+def test_what_a_run_has_bought_counts_towards_its_budget_and_towards_its_stages(tmp_path: Path) -> None:
+    bought(tmp_path, "mine", "zero_shot", 2.0, 2000)
+    bought(tmp_path, "mine", "llm_judge", 0.25, 250)
+    bought(tmp_path, "another", "llm_judge", 4.0, 4000)
+    folder = journal.Folder(str(tmp_path))
+    teacher = TeacherSettings(budget_usd=10.0, budget_tokens=10_000, min_concurrency=500)
+
+    def left(stage: str, own: Budget | None = None, settings: TeacherSettings = teacher) -> tuple[object, ...]:
+        limits = stage_limits(settings, folder, "mine", stage, own)
+        return limits.usd, limits.tokens, limits.on_budget
+
+    assert left("zero_shot") == (7.75, 7750, "stop_stage")
+    assert left("llm_judge", Budget(1.0, 1000)) == (0.75, 750, "fail_rows")  # its own budget, less what it took
+    assert left("llm_judge", Budget(50.0, None)) == (7.75, 7750, "fail_rows")  # the run's ends first
+    unlimited = TeacherSettings()
+    assert left("zero_shot", None, unlimited) == (None, None, "stop_stage")
+    assert left("llm_judge", Budget(None, 1000), unlimited) == (None, 750, "fail_rows")
+    assert stage_limits(teacher, folder, "mine", "zero_shot").min_concurrency == teacher.max_concurrency
+
+
+def test_what_the_judge_took_under_its_former_name_counts_towards_its_budget(tmp_path: Path) -> None:
+    bought(tmp_path, "mine", "judge", 0.25, 250)  # as raydistill 0.1.0 called the stage
+    bought(tmp_path, "mine", "llm_judge", 0.5, 500)
+    folder = journal.Folder(str(tmp_path))
+    limits = stage_limits(TeacherSettings(), folder, "mine", "llm_judge", Budget(1.0, 1000))
+    assert (limits.usd, limits.tokens) == (0.25, 250)
+    compaction.compact(folder)
+    assert stage_limits(TeacherSettings(), folder, "mine", "llm_judge", Budget(1.0, 1000)) == limits
 
 
 def test_prices() -> None:

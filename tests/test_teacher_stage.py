@@ -26,6 +26,7 @@ from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
 from raydistill.tables import SAMPLES
 from raydistill.teacher import estimate, inspect, journal, stage
+from raydistill.teacher.budget import Budget
 from raydistill.teacher.endpoint import open_endpoint
 from raydistill.teacher.journal.scan import scan
 
@@ -171,6 +172,22 @@ def test_a_budget_stops_before_it_is_exceeded_and_the_run_goes_on_with_a_larger_
 
 
 @pytest.mark.usefixtures("local_ray")
+def test_a_stages_own_budget_ends_it_without_ending_the_run_and_counts_what_the_run_bought_before(
+    server: simulated.Teacher, tmp_path: Path
+) -> None:
+    server.script([{"text": " 5" * 20}])
+    settings = settings_for(server, tmp_path)
+    rows = run("zero_shot", prompt_table(60), settings, Budget(usd=None, tokens=3000)).to_pylist()
+    assert {row["error_kind"] for row in rows} == {"", "budget"}
+    stats = server.stats()
+    assert 2500 < stats["prompt_tokens"] + stats["completion_tokens"] <= 3000
+    again = run("zero_shot", prompt_table(60), settings, Budget(usd=None, tokens=3000)).to_pylist()
+    assert {row["error_kind"] for row in again} == {"", "budget"}
+    stats = server.stats()
+    assert stats["prompt_tokens"] + stats["completion_tokens"] <= 3000  # the second command has no 3,000 of its own
+
+
+@pytest.mark.usefixtures("local_ray")
 def test_relative_places_are_the_drivers_not_the_workers(
     server: simulated.Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,12 +246,9 @@ def test_an_actor_that_dies_costs_only_what_was_in_flight(server: simulated.Teac
     def kill() -> None:
         while server.stats()["answered"] < 100:
             time.sleep(0.05)
-        workers = [
-            p for p in psutil.Process().children(recursive=True) if "MapWorker(MapBatches(TeacherActor))" in p.name()
-        ]
-        workers = workers or [
-            p for p in psutil.Process().children(recursive=True) if "TeacherActor" in " ".join(p.cmdline())
-        ]
+        children = psutil.Process().children(recursive=True)
+        workers = [child for child in children if "MapWorker(MapBatches(TeacherActor))" in child.name()]
+        workers = workers or [child for child in children if "TeacherActor" in " ".join(child.cmdline())]
         killed.append(workers[0].pid)
         workers[0].kill()
 

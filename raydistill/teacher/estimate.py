@@ -117,11 +117,11 @@ class _Totals:
     most_prompt_tokens: float = 0.0
     most_completion_tokens: float = 0.0
 
-    def add(self, calls: float, prompt_tokens: int, completion_tokens: int, samples: float | None = None) -> None:
-        """Add `calls` with so many tokens each; their completions are `samples` (by default one a call)."""
+    def add(self, calls: float, samples: float, prompt_tokens: int, completion_tokens: int) -> None:
+        """Add `calls` that return `samples` together; prompt tokens are of one call, completion tokens of a sample."""
         self.calls += calls
         self.prompt_tokens += calls * prompt_tokens
-        self.completion_tokens += (calls if samples is None else samples) * completion_tokens
+        self.completion_tokens += samples * completion_tokens
         self.seconds += calls * (FIRST_TOKEN_S + completion_tokens / TOKENS_PER_S)
 
     def add_most(self, samples: int, prompt_tokens: int, completion_tokens: int) -> None:
@@ -154,7 +154,9 @@ def _costs(stage: str, asked: pa.Table, settings: Settings, price: pricing.Price
             tokens_at_most=round(totals.most_prompt_tokens + totals.most_completion_tokens),
             minutes=_minutes(totals, settings.teacher),
         )
-        costs.append(_within_own_budget(cost, settings) if stage == "llm_judge" else cost)
+        if stage == "llm_judge":
+            cost = _within_own_budget(cost, settings)
+        costs.append(cost)
     return costs
 
 
@@ -167,8 +169,8 @@ def _rationale_totals(group: Iterable[PromptRow], degree: int, teacher: TeacherS
         answer_prompt = prompts.answer_call(row.question, "", task=row.task, trigger=teacher.answer_trigger)
         prompt_tokens = expected_tokens(row.prompt)
         answer_prompt_tokens = expected_tokens(answer_prompt)
-        totals.add(requests, prompt_tokens, rationale, samples=degree)
-        totals.add(answer_calls, answer_prompt_tokens + rationale, EXPECTED_ANSWER)
+        totals.add(requests, degree, prompt_tokens, rationale)
+        totals.add(answer_calls, answer_calls, answer_prompt_tokens + rationale, EXPECTED_ANSWER)
         totals.add_most(degree, prompt_tokens, row.max_tokens)
         totals.add_most(degree, answer_prompt_tokens + row.max_tokens, teacher.answer_max_tokens)
     return totals
@@ -178,7 +180,8 @@ def _judge_totals(group: Iterable[PromptRow], degree: int, teacher: TeacherSetti
     totals = _Totals()
     for row in group:
         prompt_tokens = expected_tokens(prompts.llm_judge(row.question, "", row.answer))
-        totals.add(degree * EXPECTED_RIGHT, prompt_tokens + EXPECTED_RATIONALE, EXPECTED_ANSWER)
+        judged = degree * EXPECTED_RIGHT
+        totals.add(judged, judged, prompt_tokens + EXPECTED_RATIONALE, EXPECTED_ANSWER)
         totals.add_most(degree, prompt_tokens + row.max_tokens, teacher.answer_max_tokens)
     return totals
 
@@ -212,7 +215,9 @@ def _within_own_budget(cost: Cost, settings: Settings) -> Cost:
 
 
 def _text(costs: list[Cost], settings: Settings, price: pricing.Price | None) -> str:
-    judged = f"{EXPECTED_RIGHT:.0%} of train rationales to judge, " if settings.curation.llm_judge else ""
+    judged = ""
+    if settings.curation.llm_judge:
+        judged = f"{EXPECTED_RIGHT:.0%} of train rationales to judge, "
     assumed = (
         f"Assumed: {EXPECTED_CHARS_PER_TOKEN} characters a token, rationales of {EXPECTED_RATIONALE} tokens, answer "
         f"calls for {EXPECTED_ANSWER_CALLS:.0%} of adaptive samples, {judged}{TOKENS_PER_S:.0f} tokens a second and "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -32,46 +32,48 @@ SAMPLES_WITH_CALLS = pa.schema([*SAMPLES, ("ledger", pa.list_(CALL))])
 """What the actors return: SAMPLES, and beside each row the calls that it rests on (CALL)."""
 
 
+class CallFact(NamedTuple):
+    """A value of CALL."""
+
+    id: str
+    kind: str
+    calls: int = 0
+    attempts: int = 0
+    reused: bool = False
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float | None = 0.0
+
+
 def with_calls(outcome: Outcome, session: str) -> dict[str, Any]:
     """Return a dialogue's outcome as a row of SAMPLES_WITH_CALLS; `session` is this run of the stage."""
     row = outcome.row._asdict()
-    row["ledger"] = _facts(outcome.calls, session)
+    row["ledger"] = [fact._asdict() for fact in _facts(outcome.calls, session)]
     return row
 
 
-def _facts(calls: Sequence[Call], session: str) -> list[dict[str, Any]]:
-    """Return calls as CALL values; a request that was never sent is none."""
-    facts: list[dict[str, Any]] = []
+def _facts(calls: Sequence[Call], session: str) -> list[CallFact]:
+    """Return what each call took; a request that was never sent is none."""
+    facts: list[CallFact] = []
     for kind, sample in calls:
-        if sample.answer is not None:
-            answer = sample.answer
-            facts.append(
-                {
-                    "id": answer.key + answer.response,
-                    "kind": kind,
-                    "calls": int(answer.key == answer.response),
-                    "attempts": answer.attempts,
-                    "reused": answer.session != session,
-                    "prompt_tokens": answer.prompt_tokens,
-                    "cached_tokens": answer.cached_tokens,
-                    "completion_tokens": answer.completion_tokens,
-                    "usd": answer.usd,
-                }
+        answer = sample.answer
+        error = sample.error
+        if answer is not None:
+            fact = CallFact(
+                id=answer.key + answer.response,
+                kind=kind,
+                calls=int(answer.key == answer.response),
+                attempts=answer.attempts,
+                reused=answer.session != session,
+                prompt_tokens=answer.prompt_tokens,
+                cached_tokens=answer.cached_tokens,
+                completion_tokens=answer.completion_tokens,
+                usd=answer.usd,
             )
-        elif sample.error is not None and sample.error.attempts:
-            facts.append(
-                {
-                    "id": f"failed {sample.error.key}",
-                    "kind": kind,
-                    "calls": 0,
-                    "attempts": sample.error.attempts,
-                    "reused": False,
-                    "prompt_tokens": 0,
-                    "cached_tokens": 0,
-                    "completion_tokens": 0,
-                    "usd": 0.0,
-                }
-            )
+            facts.append(fact)
+        elif error is not None and error.attempts:
+            facts.append(CallFact(f"failed {error.key}", kind, attempts=error.attempts))
     return facts
 
 
@@ -87,16 +89,19 @@ class _Sums:
     completion_tokens: int = 0
     usd: float | None = 0.0
 
-    def add(self, fact: dict[str, Any]) -> None:
-        """Add a value of CALL."""
-        self.calls += fact["calls"]
-        self.attempts += fact["attempts"]
-        self.reused += fact["calls"] if fact["reused"] else 0
-        self.prompt_tokens += fact["prompt_tokens"]
-        self.cached_tokens += fact["cached_tokens"]
-        self.completion_tokens += fact["completion_tokens"]
-        if self.usd is not None:
-            self.usd = None if fact["usd"] is None else self.usd + fact["usd"]
+    def add(self, fact: CallFact) -> None:
+        """Add what a call took."""
+        self.calls += fact.calls
+        self.attempts += fact.attempts
+        if fact.reused:
+            self.reused += fact.calls
+        self.prompt_tokens += fact.prompt_tokens
+        self.cached_tokens += fact.cached_tokens
+        self.completion_tokens += fact.completion_tokens
+        if self.usd is None or fact.usd is None:
+            self.usd = None
+        else:
+            self.usd += fact.usd
 
 
 def summarise(stage: str, samples: pa.Table) -> pa.Table:
@@ -104,10 +109,11 @@ def summarise(stage: str, samples: pa.Table) -> pa.Table:
     counted: set[str] = set()
     sums: dict[tuple[str, str], _Sums] = defaultdict(_Sums)
     for task, facts in zip(samples["task"].to_pylist(), samples["ledger"].to_pylist(), strict=True):
-        for fact in facts:
-            group = sums[task, fact["kind"]]
-            if fact["id"] not in counted:
-                counted.add(fact["id"])
+        for values in facts:
+            fact = CallFact(**values)
+            group = sums[task, fact.kind]
+            if fact.id not in counted:
+                counted.add(fact.id)
                 group.add(fact)
     rows = []
     for (task, kind), group in sorted(sums.items(), key=lambda item: item[0]):

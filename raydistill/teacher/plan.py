@@ -8,7 +8,7 @@ few_shot    for the methods whose prompt has exemplars: greedy over all splits, 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -40,9 +40,10 @@ def zero_shot_prompts(questions: pa.Table, settings: Settings) -> pa.Table:
         degrees.update({1, *settings.students.degrees})
     plan = []
     for degree in sorted(degrees):
-        for question in _questions(questions, degree):
-            prompt = prompts.zero_shot(question["question"])
-            plan.append(_row(question, ZERO_SHOT, degree, prompt, settings.teacher))
+        for question in rows(questions):
+            if _is_asked(question, degree):
+                prompt = prompts.zero_shot(question["question"])
+                plan.append(_row(question, ZERO_SHOT, degree, prompt, settings.teacher))
     return _table(plan)
 
 
@@ -70,10 +71,6 @@ def few_shot_prompts(questions: pa.Table, exemplars: pa.Table, settings: Setting
                 if _is_asked(question, degree):
                     plan.append(_row(question, method, degree, prompt, settings.teacher))
     return _table(plan)
-
-
-def _questions(questions: pa.Table, degree: int) -> Iterable[dict[str, Any]]:
-    return (question for question in rows(questions) if _is_asked(question, degree))
 
 
 def _is_asked(question: Mapping[str, Any], degree: int) -> bool:

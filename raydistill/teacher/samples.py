@@ -150,6 +150,8 @@ def _with_costs(row: SampleRow, calls: Sequence[Call]) -> SampleRow:
             cached_tokens=row.cached_tokens + answer.cached_tokens,
             completion_tokens=row.completion_tokens + answer.completion_tokens,
         )
-        if cost_usd is not None:
-            cost_usd = None if answer.usd is None else cost_usd + answer.usd
+        if cost_usd is None or answer.usd is None:
+            cost_usd = None
+        else:
+            cost_usd += answer.usd
     return row._replace(cost_usd=cost_usd)

@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from raydistill.teacher.limits.concurrency import DEFAULT_PAUSE_S
 from raydistill.teacher.limits.governor import POLL_S
 from raydistill.teacher.limits.messages import Grant, RateLimits, Report, StopReason
 
 MIN_POLL_S = 0.03
 MAX_PERMITS = 128  # in one grant
-DEFAULT_PAUSE_S = 1.0  # after a rejected call whose server does not say how long to wait
 
 
 class Stopped(Exception):

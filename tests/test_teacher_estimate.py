@@ -1,0 +1,35 @@
+"""The estimate before a run, without a call."""
+
+from __future__ import annotations
+
+import time
+
+import pyarrow as pa
+
+from raydistill.config import Settings
+from raydistill.tables import QUESTIONS
+from raydistill.teacher import estimate
+
+
+def questions(n: int) -> pa.Table:
+    rows = []
+    for i in range(n):
+        rows.append(
+            {"task": "svamp", "split": "train", "question_id": f"q{i}", "question": "How many? " * (1 + i % 7)}
+            | {"answer": "5", "answer_type": "number", "choices": [], "source_row": i}
+        )
+    return pa.Table.from_pylist(rows, schema=QUESTIONS)
+
+
+def test_an_estimate_takes_time_in_proportion_to_the_questions() -> None:
+    settings = Settings.model_validate({"students": {"methods": ["new_fine_tune_cot"]}})
+
+    def seconds(n: int) -> float:
+        table = questions(n)
+        started = time.process_time()
+        costs, _ = estimate.estimate(table, settings)
+        assert [(cost.stage, cost.questions) for cost in costs] == [("zero_shot", n), ("few_shot", n)]
+        return time.process_time() - started
+
+    seconds(500)
+    assert seconds(16_000) / seconds(2_000) < 20  # 8 if it is linear; with every row's own mean, above 40
