@@ -93,13 +93,15 @@ TABLE_USES = (
         "One row a sample of the teacher. A question that failed keeps its row, with `error`.",
     ),
     TableUse("EXEMPLARS", "`exemplars`", "One row an exemplar, in the order of the prompt."),
-    TableUse("PASSED_OVER", "in `exemplars.passed_over`", "One entry a nearer candidate that was not chosen."),
+    TableUse(
+        "PASSED_OVER", "in column `passed_over` of `exemplars`", "One entry a nearer candidate that was not chosen."
+    ),
     TableUse("CLUSTERS", "`clusters`", "One row a question of the exemplar pool."),
     TableUse("EMBEDDINGS", "in the user's cache", "One row a question; shared by all runs of a user."),
     TableUse("JUDGEMENTS", "`judgements`", "One row a rationale that the teacher judged (`curation.llm_judge`)."),
     TableUse("TRAINING", "`training`", "One row a candidate for training text; students see the rows with `kept`."),
     TableUse("STUDENTS", "`students`", "One row a trial: student, task, method, degree and seed."),
-    TableUse("EPOCH", "in `students.epochs`", "One entry an epoch of a training."),
+    TableUse("EPOCH", "in column `epochs` of `students`", "One entry an epoch of a training."),
     TableUse("PREDICTIONS", "`predictions`", "One row an answer of a student to a test question."),
     TableUse("RESULTS", "`results`", "One row a trial and test split."),
     TableUse("CASCADE", "`cascade`", "One row a threshold, made by `raydistill cascade`."),

@@ -15,8 +15,10 @@ from support.documents import ROOT, Document, check_command, document, setting_n
 
 from raydistill import cli
 from raydistill.config import Settings
+from raydistill.config.renamed import RENAMED
 
-MARKDOWN = [*sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
+FOLDERS = (ROOT / "docs", ROOT / "examples")
+MARKDOWN = [path for folder in FOLDERS for path in sorted(folder.rglob("*.md"))] + [ROOT / "CONTRIBUTING.md"]
 PAGES = [document(str(path.relative_to(ROOT))) for path in MARKDOWN]
 SITE = [page for page in PAGES if page.name.startswith("docs/")]
 TEST = re.compile(r"`(tests/[\w./]+)::(\w+)`")
@@ -93,6 +95,16 @@ def test_every_section_of_the_settings_is_in_the_reference() -> None:
     text = document("docs/reference/settings.md").text
     for name in Settings.model_fields:
         assert re.search(rf"^##+ `?{name}`?$", text, re.M), name
+
+
+def test_the_makefile_names_tests_that_exist_and_the_changelog_every_renamed_setting() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert not [name for name in re.findall(r"tests/\w+\.py", makefile) if not (ROOT / name).is_file()]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for old, new in RENAMED.items():
+        if "." in old:
+            assert f"| `{old}` | `{new}` |" in changelog
+    assert setting_names() >= {new for new in RENAMED.values() if "." in new}
 
 
 def test_a_wrong_page_would_be_seen(tmp_path: Path) -> None:

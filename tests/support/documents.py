@@ -30,7 +30,9 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
 _ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
-_FILE = re.compile(r"(?:raydistill|jobs|docs|examples|benchmarks|tests)/[\w./-]+|[\w.-]+\.(?:toml|yaml|md)|Makefile")
+_ROOT_FILES = r"Makefile|pyproject\.toml|cluster\.yaml|mkdocs\.yml|\.pre-commit-config\.yaml|[A-Z]+\.md"
+_FILE = re.compile(r"(?:raydistill|jobs|docs|examples|benchmarks|tests)/[\w./-]*|" + _ROOT_FILES)
+_DATA_FILE = re.compile(r".*\.(?:jsonl|csv|parquet)")
 
 
 class Document(NamedTuple):
@@ -76,7 +78,7 @@ class Document(NamedTuple):
         sections = "|".join(name for name in Settings.model_fields if is_section(name))
         for code in self.inline_code():
             match = re.match(rf"(?:--)?((?:{sections})(?:\.[a-z_]+)+)\b(?!\.\w|/|\()", code)
-            if match:
+            if match and not _DATA_FILE.fullmatch(match[1]):
                 yield match[1]
 
 
