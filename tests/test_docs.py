@@ -13,7 +13,6 @@ import pytest
 import yaml
 from support.documents import ROOT, Document, check_command, document, setting_names
 
-from raydistill import cli
 from raydistill.config import Settings
 from raydistill.config.renamed import RENAMED
 
@@ -69,7 +68,7 @@ def test_links_lead_somewhere(page: Document) -> None:
 @with_each_page
 def test_files_and_tests_that_are_named_exist(page: Document) -> None:
     missing = [name for name in page.files() if not (ROOT / name).exists()]
-    missing += [f"{path}::{name}" for path, name in TEST.findall(page.text) if name not in tests_in(path)]
+    missing += [f"{path}::{name}" for path, name in TEST.findall(page.text) if name not in functions_in(path)]
     assert not missing
 
 
@@ -88,7 +87,7 @@ def test_commands_parse(page: Document) -> None:
 @with_each_page
 def test_yaml_blocks_are_settings(page: Document) -> None:
     for block in page.blocks("yaml"):
-        cli.settings_from(yaml.safe_load(block), page.name)
+        Settings.model_validate(yaml.safe_load(block))
 
 
 def test_every_section_of_the_settings_is_in_the_reference() -> None:
@@ -129,7 +128,7 @@ def pages_of(nav: object) -> list[str]:
 
 
 @cache
-def tests_in(path: str) -> frozenset[str]:
+def functions_in(path: str) -> frozenset[str]:
     """Return the names of the functions of a test module; none if there is no such module."""
     file = ROOT / path
     if not file.is_file():

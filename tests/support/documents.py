@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from raydistill import cli
 from raydistill.config import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,8 +22,7 @@ JOBS = {
     "jobs/tune_students.py": "tune",
     "jobs/cascade.py": "cascade",
 }
-OWN_FLAGS = ("questions", "inspect")
-"""Commands with flags that are no settings."""
+SHORTHANDS = {"teacher", "budget_usd", "budget_tokens"}
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -115,28 +113,35 @@ def check_command(words: list[str]) -> None:
         command, arguments = JOBS[words[1]], words[2:]
     else:
         return
+    arguments = without_own_options(command, arguments)
     if "--help" in arguments:
         return
-    if command in OWN_FLAGS:
-        arguments = without_own_flags(command, arguments)
     if command == "inspect":
         assert len(arguments) <= 1, arguments
         return
-    cli.parse(arguments, "", {"estimate": ""} if command == "run" else None)
+    from raydistill.cli.arguments import parse_settings
+
+    parse_settings(arguments)
 
 
-def without_own_flags(command: str, arguments: list[str]) -> list[str]:
-    """Return the arguments without the flags that the command's help has and that are no settings."""
+def without_own_options(command: str, arguments: list[str]) -> list[str]:
+    """Return the arguments without the options of the command itself: in its help, and no settings."""
     rest: list[str] = []
     words = iter(arguments)
     for word in words:
         usage = re.search(rf"^\s+{re.escape(word)}( [A-Z]+)?\b", help_text(command), re.M)
-        if word.startswith("--") and "." not in word and usage:
+        if not is_setting(word) and word.startswith("--") and usage:
             if usage[1]:
                 next(words)
         else:
             rest.append(word)
     return rest
+
+
+def is_setting(flag: str) -> bool:
+    """Return whether a flag sets a setting."""
+    name = flag.split("=")[0].removeprefix("--").replace("-", "_")
+    return name in setting_names() | SHORTHANDS
 
 
 @cache
