@@ -6,7 +6,7 @@ help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s :
 
 install: ## install raydistill for development, and the pre-commit hooks
-	pip install -e '.[test]' pre-commit
+	pip install -e '.[dev]' typos
 	pre-commit install
 
 test: ## run all tests

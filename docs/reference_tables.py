@@ -37,26 +37,26 @@ class TableUse(NamedTuple):
 
 
 TABLE_USES = (
-    TableUse("QUESTIONS", "`questions`", "One row a question, of every task and split."),
+    TableUse("QUESTIONS", "`questions`", "One row per question, of every task and split."),
     TableUse(
         "SAMPLES",
         "`zero_shot`, `few_shot`",
-        "One row a sample of the teacher. A question that failed keeps its row, with `error`.",
+        "One row per sample of the teacher. A question that failed keeps its row, with `error`.",
     ),
-    TableUse("EXEMPLARS", "`exemplars`", "One row an exemplar, in the order of the prompt."),
+    TableUse("EXEMPLARS", "`exemplars`", "One row per exemplar, in the order of the prompt."),
     TableUse(
-        "PASSED_OVER", "in column `passed_over` of `exemplars`", "One entry a nearer candidate that was not chosen."
+        "PASSED_OVER", "in column `passed_over` of `exemplars`", "One entry per nearer candidate that was not chosen."
     ),
-    TableUse("CLUSTERS", "`clusters`", "One row a question of the exemplar pool."),
-    TableUse("EMBEDDINGS", "in the user's cache", "One row a question; shared by all runs of a user."),
-    TableUse("JUDGEMENTS", "`judgements`", "One row a rationale that the teacher judged (`curation.llm_judge`)."),
-    TableUse("TRAINING", "`training`", "One row a candidate for training text; students see the rows with `kept`."),
-    TableUse("STUDENTS", "`students`", "One row a trial: student, task, method, degree and seed."),
-    TableUse("EPOCH", "in column `epochs` of `students`", "One entry an epoch of a training."),
-    TableUse("PREDICTIONS", "`predictions`", "One row an answer of a student to a test question."),
-    TableUse("RESULTS", "`results`", "One row a trial and test split."),
-    TableUse("CASCADE", "`cascade`", "One row a threshold, made by `raydistill cascade`."),
-    TableUse("LEDGER", "`ledger`", "One row a stage, task and kind of call."),
+    TableUse("CLUSTERS", "`clusters`", "One row per question of the exemplar pool."),
+    TableUse("EMBEDDINGS", "in the user's cache", "One row per question; shared by all runs of a user."),
+    TableUse("JUDGEMENTS", "`judgements`", "One row per rationale that the teacher judged (`curation.llm_judge`)."),
+    TableUse("TRAINING", "`training`", "One row per candidate for training text; students see the rows with `kept`."),
+    TableUse("STUDENTS", "`students`", "One row per trial: student, task, method, degree and seed."),
+    TableUse("EPOCH", "in column `epochs` of `students`", "One entry per epoch of a training."),
+    TableUse("PREDICTIONS", "`predictions`", "One row per answer of a student to a test question."),
+    TableUse("RESULTS", "`results`", "One row per trial and test split."),
+    TableUse("CASCADE", "`cascade`", "One row per threshold, made by `raydistill cascade`."),
+    TableUse("LEDGER", "`ledger`", "One row per stage, task and kind of call."),
 )
 
 
@@ -95,24 +95,36 @@ def type_name(kind: pa.DataType) -> str:
 
 
 def schema_comments(source: Path) -> dict[tuple[str, str], str]:
-    """Return the comment beside each column by (schema, column), read from the source of the schemas."""
-    text = source.read_text(encoding="utf-8")
-    comments: dict[int, str] = {}
-    with source.open("rb") as lines:
-        for token in tokenize.tokenize(lines.readline):
-            if token.type == tokenize.COMMENT:
-                comments[token.start[0]] = token.string.lstrip("# ")
-    beside = {}
-    for statement in ast.parse(text).body:
+    """Return the comment of each column by (schema, column): beside it, or in lines of its own above it."""
+    comments, own_lines = comment_lines(source)
+    meanings = {}
+    for statement in ast.parse(source.read_text(encoding="utf-8")).body:
         if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
             continue
         for column in columns(statement.value):
             name = column.elts[0]
             assert isinstance(name, ast.Constant)
-            lines_of_column = range(column.lineno, (column.end_lineno or column.lineno) + 1)
-            words = [comments[line] for line in lines_of_column if line in comments]
-            beside[statement.targets[0].id, str(name.value)] = " ".join(words)
-    return beside
+            first = column.lineno
+            while first - 1 in own_lines:
+                first -= 1
+            lines = range(first, (column.end_lineno or column.lineno) + 1)
+            words = [comments[line] for line in lines if line in comments]
+            meanings[statement.targets[0].id, str(name.value)] = " ".join(words)
+    return meanings
+
+
+def comment_lines(source: Path) -> tuple[dict[int, str], set[int]]:
+    """Return the comments of a file by line, and the lines that hold nothing else."""
+    comments: dict[int, str] = {}
+    own_lines = set()
+    with source.open("rb") as lines:
+        for token in tokenize.tokenize(lines.readline):
+            if token.type == tokenize.COMMENT:
+                line = token.start[0]
+                comments[line] = token.string.lstrip("# ")
+                if token.line.lstrip().startswith("#"):
+                    own_lines.add(line)
+    return comments, own_lines
 
 
 def columns(node: ast.AST) -> Iterator[ast.Tuple]:
