@@ -6,7 +6,6 @@ python examples/api.py
 from __future__ import annotations
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 import raydistill
 
@@ -39,13 +38,13 @@ def settings(run_dir: str, model: str, n_train: int) -> raydistill.Settings:
 def main(run_dir: str = "runs/api", model: str = "smollm2-135m", n_train: int = 90) -> None:
     """Run the pipeline and print what its tables say."""
     result = raydistill.run(settings(run_dir, model, n_train))
-    print(result)
+    print(result)  # a notebook shows the results as a table, with a link to the report
 
-    results = pq.read_table(f"{run_dir}/tables/results")
+    results = result.tables["results"]
     for row in results.select(["student", "method", "split", "n", "accuracy"]).to_pylist():
         print(row)
 
-    training = pq.read_table(f"{run_dir}/tables/training")
+    training = result.tables["training"]
     dropped = training.filter(pc.invert(training["kept"]))
     print(f"{training.num_rows} candidates, {dropped.num_rows} dropped")
 
