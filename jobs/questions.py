@@ -22,7 +22,7 @@ from rich.table import Table
 from raydistill import cli, tasks
 from raydistill.config import QuestionSettings
 from raydistill.runtime.errors import QuestionsError
-from raydistill.tasks import check, published
+from raydistill.tasks import benchmark_checks, published
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
 
@@ -126,9 +126,9 @@ def export(questions: pa.Table, folder: Path) -> None:
 
 def verify() -> None:
     failed = 0
-    for found in check.checks():
+    for found in benchmark_checks.checks():
         failed += not found.ok
-        text = found.found if found.ok else f"{found.found}, expected {found.expected}"
+        text = found.actual if found.ok else f"{found.actual}, expected {found.expected}"
         console.print(f"{'ok  ' if found.ok else 'FAIL'} {found.task:<26} {found.what:<20} {text}")
     console.print("All eight benchmarks are as published." if not failed else f"{failed} checks failed.")
     if failed:
