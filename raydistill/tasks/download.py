@@ -117,9 +117,9 @@ def _download(url: str, output_file: str, caller: Any) -> None:
     try:
         download(url, output_file, caller)
     except requests.HTTPError as error:
-        status = error.response.status_code
-        if status < 500 and status not in RETRIED_STATUS:
-            raise _Permanent(f"the server answers {status} {error.response.reason}") from None
+        response = error.response
+        if response is not None and response.status_code < 500 and response.status_code not in RETRIED_STATUS:
+            raise _Permanent(f"the server answers {response.status_code} {response.reason}") from None
         raise
     except requests.ConnectionError as error:
         reason = _why_unreachable(error)
