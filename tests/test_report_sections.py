@@ -303,8 +303,8 @@ def test_what_the_teacher_judged_is_counted(tmp_path: Path) -> None:
 def test_questions_that_were_generated_for_want_of_a_file_are_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.load.published, "items", _unavailable)
-    monkeypatch.setattr(tasks.load, "log", tasks.load.logging.getLogger("quiet"))
+    monkeypatch.setattr(tasks.question_table.published, "questions", _unavailable)
+    monkeypatch.setattr(tasks.question_table, "log", tasks.question_table.logging.getLogger("quiet"))
     found = tasks.load_questions(QuestionSettings(tasks=["coin_flip"]), seed=0)
     made = whole(splits=(("train", 9), ("test", 9)))
     store = stored(tmp_path, made | {"questions": found})
@@ -317,7 +317,7 @@ def test_questions_that_were_generated_for_want_of_a_file_are_told_of(
 
 
 def _unavailable(task: str) -> Any:
-    raise tasks.load.download.Unavailable("There is no network.", "Get one.")
+    raise tasks.question_table.download.Unavailable("There is no network.", "Get one.")
 
 
 @pytest.mark.parametrize(("prices", "told"), [((0.25, 0.5), "$0.7500"), ((0.25, None), "price unknown")])

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from raydistill.method import answers
 from raydistill.runtime import cache
 from raydistill.runtime.errors import QuestionsError
 from raydistill.tables import QUESTIONS
-from raydistill.tasks import check, download, generated, leakage, load_questions, published, splits
+from raydistill.tasks import benchmark_checks, download, generated, leakage, load_questions, published, splits
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = list(published.BENCHMARKS)
@@ -42,18 +43,18 @@ def load(seed: int = 0, **values: Any) -> pa.Table:
 
 @pytest.mark.parametrize("task", ALL)
 def test_benchmark_is_as_published(data_dir: Path, task: str) -> None:
-    found = list(check.benchmark_checks(task))
+    found = list(benchmark_checks.benchmark_checks(task))
     assert len(found) >= 4
     assert [f for f in found if not f.ok] == []
 
 
 def test_checks_see_a_difference(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    items = published.items("coin_flip")
+    items = published.questions("coin_flip")
     changed = [items[0]._replace(answer="no"), *items[2:]]
     monkeypatch.setitem(
-        published.BENCHMARKS, "coin_flip", published.BENCHMARKS["coin_flip"]._replace(read=lambda raw: changed)
+        published.BENCHMARKS, "coin_flip", replace(published.BENCHMARKS["coin_flip"], read=lambda text: changed)
     )
-    failed = {f.what for f in check.checks() if not f.ok}
+    failed = {f.what for f in benchmark_checks.checks() if not f.ok}
     assert failed == {"rows", "questions and gold", "train/test", "split by rule", "train answers", "test answers"}
 
 
@@ -118,12 +119,14 @@ def test_settings_that_do_not_go_together(values: dict[str, Any], message: str) 
 
 
 class FileServer(http.server.ThreadingHTTPServer):
-    """Serves a folder with ranges; `break_after` bytes of each answer it hangs up, `status` answers that alone."""
+    """Serves a folder; hangs up within the first `broken_answers` of its answers, `status` answers that alone."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.folder, self.break_after, self.status, self.ranges = folder, 0, 0, True
-        self.requests: list[tuple[str, str]] = []
+        self.folder = folder
+        self.broken_answers = 0
+        self.status = 0
+        self.requests: list[str] = []
 
     @property
     def url(self) -> str:
@@ -134,22 +137,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: FileServer
 
     def do_GET(self) -> None:
-        server, wanted = self.server, self.headers.get("Range", "")
-        server.requests.append((self.path, wanted))
+        server = self.server
+        server.requests.append(self.path)
         if server.status:
             self.send_error(server.status)
             return
         body = (server.folder / self.path.lstrip("/")).read_bytes()
-        begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.ranges else 0
-        if begin and begin >= len(body):
-            self.send_error(416)
-            return
-        self.send_response(206 if begin else 200)
-        if begin:
-            self.send_header("Content-Range", f"bytes {begin}-{len(body) - 1}/{len(body)}")
-        self.send_header("Content-Length", str(len(body) - begin))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[begin:][: server.break_after or None])
+        is_broken = len(server.requests) <= server.broken_answers
+        self.wfile.write(body[: len(body) // 2] if is_broken else body)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -161,7 +159,7 @@ def server(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     shutil.copytree(data_dir, tmp_path / "mirror")
     monkeypatch.delenv("RAYDISTILL_DATA_DIR")
     monkeypatch.setenv("RAYDISTILL_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(download, "WAIT_S", 0.01)
+    monkeypatch.setattr(download, "ATTEMPTS", 2)  # pooch waits a second between them
     with FileServer(tmp_path / "mirror") as running:
         monkeypatch.setenv("RAYDISTILL_DATA_URL", running.url)
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
@@ -173,7 +171,7 @@ def server(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 def test_download_once(server: FileServer) -> None:
     first = load(tasks=["multiarith"], source="published", split="template")
-    assert [path for path, _ in server.requests] == [
+    assert server.requests == [
         "/MultiArith/MultiArith.json",
         "/splits/multiarith__template.json",
     ]
@@ -184,36 +182,21 @@ def test_download_once(server: FileServer) -> None:
     ]
 
 
-def test_download_goes_on_where_it_broke_off(server: FileServer) -> None:
-    server.break_after = 60_000
+def test_a_broken_download_is_tried_again(server: FileServer) -> None:
+    server.broken_answers = 1
     assert load(tasks=["coin_flip"], source="published").num_rows == 500
-    assert [wanted for _, wanted in server.requests] == ["", "bytes=60000-", "bytes=120000-"]
+    assert len(server.requests) == 2
 
 
-def test_download_goes_on_in_the_next_run(server: FileServer) -> None:
-    server.break_after = 20_000
+def test_a_download_that_keeps_breaking_leaves_nothing_behind(server: FileServer) -> None:
+    server.broken_answers = 100
     with pytest.raises(QuestionsError, match="Cannot download"):
         load(tasks=["coin_flip"], source="published")
-    server.break_after = 0
+    assert len(server.requests) == download.ATTEMPTS
+    files = [path.name for path in cache.folder("questions").rglob("*") if path.is_file()]
+    assert set(files) <= {"coin_flip.json.lock"}
+    server.broken_answers = 0
     assert load(tasks=["coin_flip"], source="published").num_rows == 500
-    assert server.requests[-1][1] == "bytes=80000-"
-
-
-def test_download_without_ranges_starts_over(server: FileServer) -> None:
-    part = cache.folder("questions") / "coin_flip" / "coin_flip.json.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(b"{")
-    server.ranges = False
-    assert load(tasks=["coin_flip"], source="published").num_rows == 500
-
-
-@pytest.mark.parametrize("stale", [b"not the beginning of it", b"x" * 200_000])
-def test_stale_beginning_is_thrown_away(server: FileServer, stale: bytes) -> None:
-    part = cache.folder("questions") / "coin_flip" / "coin_flip.json.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(stale)
-    assert load(tasks=["coin_flip"], source="published").num_rows == 500
-    assert not part.exists()
 
 
 def test_damaged_cache_is_fetched_anew(server: FileServer) -> None:
@@ -224,7 +207,7 @@ def test_damaged_cache_is_fetched_anew(server: FileServer) -> None:
 
 def test_another_file_is_refused(server: FileServer) -> None:
     (server.folder / "coin_flip" / "coin_flip.json").write_text('{"examples": []}')
-    with pytest.raises(QuestionsError, match=r"coin_flip\.json: what it sends has the SHA-256 \w+, expected 68cf2017"):
+    with pytest.raises(QuestionsError, match=r"coin_flip\.json: SHA256 hash .* expected 68cf2017\w+ but got"):
         load(tasks=["coin_flip"], source="published")
     assert not (cache.folder("questions") / "coin_flip" / "coin_flip.json").exists()
 
@@ -286,18 +269,18 @@ def test_local_copy_must_be_the_published_file(data_dir: Path, tmp_path: Path, m
 
 
 def test_generators_write_the_published_wording(data_dir: Path) -> None:
-    for item in published.items("coin_flip"):
-        people = re.findall(r"(?:(?<=up\. )|(?<=coin\. ))(.*?) (?:flips|does not flip) the coin", item.question)
-        assert generated.coin_flip(people, splits.flips(item.question)) == item
-    for item in published.items("last_letter_concatenation"):
-        words = re.findall(r'"(.*)"', item.question)[0].split(" ")
+    for item in published.questions("coin_flip"):
+        people = re.findall(r"(?:(?<=up\. )|(?<=coin\. ))(.*?) (?:flips|does not flip) the coin", item.text)
+        assert generated.coin_flip(people, splits.flips(item.text)) == item
+    for item in published.questions("last_letter_concatenation"):
+        words = re.findall(r'"(.*)"', item.text)[0].split(" ")
         if len(words) == 4:  # not the names of two words
             assert generated.last_letters(words) == item
-    for item in published.items("tracking_shuffled_objects"):
+    for item in published.questions("tracking_shuffled_objects"):
         people = generated.PLAYERS[:3]
-        (theme,) = (t for t in generated.THEMES if t.swap in item.question)
-        swaps = re.findall(rf"(?:First|Then|Finally), (\w+) and (\w+) {theme.swap}", item.question)
-        asked = re.findall(r"At the end of the \w+, (\w+) ", item.question)[0]
+        (theme,) = (t for t in generated.THEMES if t.swap in item.text)
+        swaps = re.findall(rf"(?:First|Then|Finally), (\w+) and (\w+) {theme.swap}", item.text)
+        asked = re.findall(r"At the end of the \w+, (\w+) ", item.text)[0]
         numbers = [(people.index(a), people.index(b)) for a, b in swaps]
         assert generated.shuffled_objects(theme, people, item.choices, numbers, people.index(asked)) == item
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from raydistill.exemplars.cluster import Clusters
 from raydistill.exemplars.conditions import RELAXATION_LEVELS, exemplar_rationale
 from raydistill.exemplars.pool import Pool
+from raydistill.exemplars.rows import ExemplarRow, PassedOver
 from raydistill.method import answers
 from raydistill.method.methods import METHODS
 from raydistill.runtime.errors import UserError
@@ -38,7 +39,7 @@ class Choice(NamedTuple):
     """The level that it was accepted on."""
 
 
-def choose(pool: Pool, clusters: Clusters, method: str) -> list[dict[str, Any]]:
+def choose(pool: Pool, clusters: Clusters, method: str) -> list[ExemplarRow]:
     """Return rows of EXEMPLARS for one task and method, by cluster and rank.
 
     Raises:
@@ -105,43 +106,39 @@ class _Chooser:
                     most -= 1
                     yield Choice(row, int(self.clusters.labels[row]), int(self.ranks[row]), level)
 
-    def table_row(self, choice: Choice, method: str) -> dict[str, Any]:
-        """Return a choice as a row of EXEMPLARS."""
+    def table_row(self, choice: Choice, method: str) -> ExemplarRow:
+        """Return a choice as a row of the table."""
         question = self.pool.question(choice.row)
         sample = self.pool.sample(question["question_id"])
         assert sample is not None
-        return {
-            "task": self.pool.task,
-            "method": method,
-            "cluster": choice.cluster,
-            "cluster_size": len(self.members[choice.cluster]),
-            "rank": choice.rank,
-            "relaxation_level": choice.relaxation_level,
-            "distance": float(self.clusters.distances[choice.row]),
-            "question_id": question["question_id"],
-            "question": question["question"],
-            "rationale": exemplar_rationale(sample["rationale"]),
-            "answer": answers.canonical(sample["prediction"], question["answer_type"]),
-            "passed_over": list(self._passed_over(choice)),
-        }
+        return ExemplarRow(
+            task=self.pool.task,
+            method=method,
+            cluster=choice.cluster,
+            cluster_size=len(self.members[choice.cluster]),
+            rank=choice.rank,
+            relaxation_level=choice.relaxation_level,
+            distance=float(self.clusters.distances[choice.row]),
+            question_id=question["question_id"],
+            question=question["question"],
+            rationale=exemplar_rationale(sample["rationale"]),
+            answer=answers.canonical(sample["prediction"], question["answer_type"]),
+            passed_over=tuple(self._passed_over(choice)),
+        )
 
-    def _passed_over(self, choice: Choice) -> Iterator[dict[str, Any]]:
-        """Yield the nearer questions of the cluster that were not chosen, and why not (rows of PASSED_OVER)."""
+    def _passed_over(self, choice: Choice) -> Iterator[PassedOver]:
+        """Yield the nearer questions of the cluster that were not chosen, and why not."""
         relaxed = RELAXATION_LEVELS[min(choice.relaxation_level, len(RELAXATION_LEVELS)) - 1]
         nearer = self.members[choice.cluster][: choice.rank].tolist()
         for rank, row in enumerate(nearer):
             if self.row_taken.get(self.pool.normalised(row)) == row:
                 continue
             failed = self.pool.failures(row, self.must_be_right)
-            yield {
-                "question_id": self.pool.question_id(row),
-                "rank": rank,
-                "distance": float(self.clusters.distances[row]),
-                "reason": reason(failed, relaxed),
-            }
+            distance = float(self.clusters.distances[row])
+            yield PassedOver(self.pool.question_id(row), rank, distance, _reason(failed, relaxed))
 
 
-def reason(failed: dict[str, str], relaxed: Iterable[str]) -> str:
+def _reason(failed: dict[str, str], relaxed: Iterable[str]) -> str:
     """Return why a question was passed over on a relaxation level."""
     reasons = [text for condition, text in failed.items() if condition not in relaxed]
     return "; ".join(reasons) or "repeats the question of an exemplar"

@@ -35,7 +35,7 @@ class Embedded(NamedTuple):
 class Actors(NamedTuple):
     """How the work is dealt out."""
 
-    count: int
+    number: int
     gpus_each: float
 
 
@@ -90,7 +90,7 @@ def encode(texts: Sequence[str], rows: Sequence[int], settings: ExemplarSettings
         batch_size=None,  # a block is a batch
         batch_format="pyarrow",
         # Some actors may have no room yet: one is enough to begin.
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors.count, initial_size=actors.count),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors.number, initial_size=actors.number),
         num_cpus=settings.encoder_cpus,
         num_gpus=actors.gpus_each,
     )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from raydistill.exemplars.conditions import exemplar_rationale, normalised
+from raydistill.exemplars.rows import ExemplarRow, exemplar_table
 from raydistill.method import answers
 from raydistill.runtime.errors import UserError
 from raydistill.runtime.store import fingerprint
-from raydistill.tables import EXEMPLARS
 
 
 class ExemplarLine(NamedTuple):
@@ -37,7 +37,7 @@ def read(path: str, questions: pa.Table, methods: Sequence[str]) -> pa.Table:
     run_tasks = questions["task"].to_pylist()
     answer_types = dict(zip(run_tasks, questions["answer_type"].to_pylist(), strict=True))
     question_ids = _ids_by_text(questions)
-    rows_by_task: dict[str, list[dict[str, Any]]] = {task: [] for task in sorted(answer_types)}
+    rows_by_task: dict[str, list[ExemplarRow]] = {task: [] for task in sorted(answer_types)}
     for line in _lines(path):
         if line.task not in rows_by_task:
             continue
@@ -45,7 +45,7 @@ def read(path: str, questions: pa.Table, methods: Sequence[str]) -> pa.Table:
         own_id = fingerprint(line._asdict())[:16]
         question_id = question_ids.get((line.task, normalised(line.question)), own_id)
         rows.append(_row(line, question_id, cluster=len(rows), answer_type=answer_types[line.task]))
-    table = []
+    table: list[ExemplarRow] = []
     for task, rows in rows_by_task.items():
         if not rows:
             raise UserError(
@@ -53,8 +53,8 @@ def read(path: str, questions: pa.Table, methods: Sequence[str]) -> pa.Table:
                 f'Add lines such as {{"task": "{task}", "question": …, "rationale": …, "answer": …}}.',
             )
         for method in methods:
-            table += [row | {"method": method} for row in rows]
-    return pa.Table.from_pylist(table, EXEMPLARS)
+            table += [row._replace(method=method) for row in rows]
+    return exemplar_table(table)
 
 
 def _ids_by_text(questions: pa.Table) -> dict[tuple[str, str], str]:
@@ -65,21 +65,21 @@ def _ids_by_text(questions: pa.Table) -> dict[tuple[str, str], str]:
     return ids
 
 
-def _row(line: ExemplarLine, question_id: str, *, cluster: int, answer_type: str) -> dict[str, Any]:
-    """Return a line as a row of EXEMPLARS, but for its method."""
-    return {
-        "task": line.task,
-        "cluster": cluster,
-        "cluster_size": 0,
-        "rank": 0,
-        "relaxation_level": 0,
-        "distance": 0.0,
-        "question_id": question_id,
-        "question": line.question.strip(),
-        "rationale": exemplar_rationale(line.rationale),
-        "answer": answers.canonical(line.answer, answer_type),
-        "passed_over": [],
-    }
+def _row(line: ExemplarLine, question_id: str, *, cluster: int, answer_type: str) -> ExemplarRow:
+    """Return a line as an exemplar, but for its method."""
+    return ExemplarRow(
+        task=line.task,
+        method="",
+        cluster=cluster,
+        cluster_size=0,
+        rank=0,
+        relaxation_level=0,
+        distance=0.0,
+        question_id=question_id,
+        question=line.question.strip(),
+        rationale=exemplar_rationale(line.rationale),
+        answer=answers.canonical(line.answer, answer_type),
+    )
 
 
 def _lines(path: str) -> Iterator[ExemplarLine]:

@@ -14,10 +14,11 @@ from raydistill.exemplars.choice import choose
 from raydistill.exemplars.cluster import Clusters, choose_k, cluster, plane
 from raydistill.exemplars.conditions import normalised
 from raydistill.exemplars.pool import Pool, make_pool
+from raydistill.exemplars.rows import ExemplarRow, exemplar_table
 from raydistill.method.benchmarks import exemplar_limits
 from raydistill.method.methods import few_shot
 from raydistill.runtime.errors import UserError
-from raydistill.tables import CLUSTERS, EXEMPLARS
+from raydistill.tables import CLUSTERS
 
 
 def select(
@@ -49,7 +50,7 @@ def select(
     names = [method.name for method in few_shot(list(methods))]
     if settings.file:
         return exemplar_file.read(settings.file, questions, names), CLUSTERS.empty_table()
-    rows: list[dict[str, Any]] = []
+    rows: list[ExemplarRow] = []
     places = [CLUSTERS.empty_table()]
     for task in sorted(pc.unique(questions["task"]).to_pylist()):
         pool = make_pool(task, questions, embeddings, zero_shot, settings)
@@ -57,7 +58,7 @@ def select(
         places.append(_places(pool, clusters))
         for name in names:
             rows += choose(pool, clusters, name)
-    return pa.Table.from_pylist(rows, EXEMPLARS), pa.concat_tables(places)
+    return exemplar_table(rows), pa.concat_tables(places)
 
 
 def select_remote(

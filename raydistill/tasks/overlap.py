@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -21,6 +22,21 @@ LEAKAGE = pa.schema(
 )
 
 
+FORMS = ("exact", "masked_digits", "template", "context")
+"""The columns that compare a question with those of its own task."""
+
+
+class Forms(NamedTuple):
+    """A question in the forms that are compared."""
+
+    exact: str
+    masked_digits: str
+    template: str
+    context: str
+    bare: str
+    """Without punctuation and case, for other tasks."""
+
+
 def leakage(questions: pa.Table) -> pa.Table:
     """Count, per task and test split, the test questions that occur in the train split in one form or another.
 
@@ -31,37 +47,47 @@ def leakage(questions: pa.Table) -> pa.Table:
         One row per task and test split, schema `LEAKAGE`.
     """
     rows = questions.select(["task", "split", "question"]).to_pylist()
-    lower_words: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        lower_words[row["task"]] |= set(re.findall(r"\b[a-z]\w*", row["question"]))
-    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
-    train_of: dict[str, set[str]] = defaultdict(set)
-    forms = []
-    for row in rows:
-        question, task = row["question"], row["task"]
-        digits = _mask_digits(question)
-        masked = {
-            "exact": question,
-            "masked_digits": digits,
-            "template": _mask_names(digits, lower_words[task]),
-            "context": _context(question),
-        }
-        forms.append((masked, _bare(question)))
+    lower_words = _lower_words(rows)
+    forms_of_row = [_forms(row["question"], lower_words[row["task"]]) for row in rows]
+    train_forms: dict[tuple[str, str], set[str]] = defaultdict(set)
+    train_tasks: dict[str, set[str]] = defaultdict(set)
+    for row, forms in zip(rows, forms_of_row, strict=True):
         if row["split"] == "train":
-            for form, text in masked.items():
-                seen[task, form].add(text)
-            train_of[forms[-1][1]].add(task)
+            for name in FORMS:
+                train_forms[row["task"], name].add(getattr(forms, name))
+            train_tasks[forms.bare].add(row["task"])
     counts: dict[tuple[str, str], dict[str, int]] = {}
-    for row, (masked, bare) in zip(rows, forms, strict=True):
-        task, split = row["task"], row["split"]
-        if split == "train":
+    for row, forms in zip(rows, forms_of_row, strict=True):
+        task = row["task"]
+        if row["split"] == "train":
             continue
-        count = counts.setdefault((task, split), dict.fromkeys(LEAKAGE.names[2:], 0))
+        count = counts.setdefault((task, row["split"]), dict.fromkeys(LEAKAGE.names[2:], 0))
         count["n"] += 1
-        for form, text in masked.items():
-            count[form] += text in seen[task, form]
-        count["other_task"] += bool(train_of.get(bare, set()) - {task})
-    return pa.Table.from_pylist([{"task": t, "split": s, **c} for (t, s), c in counts.items()], schema=LEAKAGE)
+        for name in FORMS:
+            count[name] += getattr(forms, name) in train_forms[task, name]
+        other_tasks = train_tasks.get(forms.bare, set()) - {task}
+        count["other_task"] += bool(other_tasks)
+    table = [{"task": task, "split": split, **count} for (task, split), count in counts.items()]
+    return pa.Table.from_pylist(table, schema=LEAKAGE)
+
+
+def _lower_words(rows: list[dict[str, str]]) -> dict[str, set[str]]:
+    """Return the words that each task's questions write in lower case."""
+    words: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        words[row["task"]].update(re.findall(r"\b[a-z]\w*", row["question"]))
+    return words
+
+
+def _forms(question: str, lower_words: set[str]) -> Forms:
+    digits = _mask_digits(question)
+    return Forms(
+        exact=question,
+        masked_digits=digits,
+        template=_mask_names(digits, lower_words),
+        context=_context(question),
+        bare=_bare(question),
+    )
 
 
 def _mask_digits(question: str) -> str:
@@ -75,7 +101,7 @@ def _mask_names(question: str, lower_words: set[str]) -> str:
 
 
 def _context(question: str) -> str:
-    """The question without its options and its last sentence; the whole question if that is all."""
+    """Return the question without its options and its last sentence; the whole question if that is all."""
     story = question.partition("\nWhich choice is true?")[0].strip()
     sentences = re.split(r"(?<=[.!?])\s+", story)
     return " ".join(sentences[:-1]) or question
