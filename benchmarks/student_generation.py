@@ -27,7 +27,7 @@ from student_data import GENERATED, load
 from student_trials import scratch, trial
 
 from raydistill.config import StudentSettings
-from raydistill.students import batching, models, templates, train, trainer
+from raydistill.students import models, templates, train, trainer
 from raydistill.students.generate import generate
 
 

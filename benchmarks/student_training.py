@@ -33,7 +33,7 @@ from student_trials import SETTINGS, encode, scratch
 from training_overhead import Overhead, measure_overhead
 from transformers import Trainer
 
-from raydistill.students import batching, models, templates, train, trainer
+from raydistill.students import batching, models, trainer
 
 Contestant = Callable[[models.Student, list[batching.Sample]], Trainer]
 """Makes the trainer that learns the samples."""

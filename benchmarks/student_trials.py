@@ -7,7 +7,7 @@ import tempfile
 import pyarrow as pa
 
 from raydistill.config import StudentSettings
-from raydistill.students import batching, models, templates, train, trainer
+from raydistill.students import batching, models, train
 from raydistill.students.trial import Trial
 
 SETTINGS = StudentSettings(num_train_epochs=1, learning_rate=1e-5)

@@ -21,20 +21,21 @@ from raydistill import __version__, tasks
 from raydistill.config import Affects, Settings
 from raydistill.curation import curate, llm_judge
 from raydistill.method import methods
-from raydistill.runtime.result import RunResult
 from raydistill.runtime import cache, cluster, logs
 from raydistill.runtime.files import identity
 from raydistill.runtime.progress import Progress
+from raydistill.runtime.result import RunResult
+from raydistill.runtime.stage_formats import STAGE_FORMATS
 from raydistill.runtime.store import Store, content_hash, fingerprint
 from raydistill.students import hub
-from raydistill.runtime.stage_formats import STAGE_FORMATS
 from raydistill.tables import EMBEDDINGS, EXEMPLARS, SAMPLES
 from raydistill.teacher import ledger, plan
+from raydistill.teacher.budget import Budget
 from raydistill.teacher.endpoint import Endpoint, open_endpoint
 from raydistill.teacher.limits import pricing
 
-Input = pa.Table | BaseModel | dict[str, object] | list[object] | str | None
-"""What a stage depends on: tables count by content, settings by value."""
+Input = object
+"""What a stage depends on: a table counts by its content, a settings section and any JSON value by value."""
 
 
 def run(settings: Settings, progress: Progress | None = None) -> RunResult:
@@ -102,7 +103,7 @@ def _exemplars(run: _Run, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
     if not methods.few_shot(run.settings.students.methods):
         return EXEMPLARS.empty_table()
     settings = run.settings.exemplars
-    inputs: list[Input] = [
+    inputs = [
         questions,
         zero_shot,
         settings.affecting(Affects.RESULT),
@@ -148,7 +149,7 @@ def _judgements(run: _Run, questions: pa.Table, zero_shot: pa.Table, few_shot: p
         return None
     prompts = llm_judge.judge_prompts(questions, zero_shot, few_shot, settings)
     # Budgets count: with a larger one, what is unjudged is judged.
-    budgets: list[object] = [
+    budgets = [
         settings.curation.llm_judge_budget_usd,
         settings.curation.llm_judge_budget_tokens,
         settings.teacher.budget_usd,
@@ -158,10 +159,8 @@ def _judgements(run: _Run, questions: pa.Table, zero_shot: pa.Table, few_shot: p
 
 
 def _judge(run: _Run, prompts: pa.Table) -> pa.Table:
-    from raydistill.teacher import stage
-
     settings = run.settings.curation
-    budget = stage.Budget(settings.llm_judge_budget_usd, settings.llm_judge_budget_tokens)
+    budget = Budget(settings.llm_judge_budget_usd, settings.llm_judge_budget_tokens)
     judgements = llm_judge.read(run.complete(llm_judge.STAGE, prompts, budget))
     run.progress.say(f"{'':12} {llm_judge.summary(judgements)}")
     return judgements
@@ -182,7 +181,7 @@ def _training(
     settings = run.settings.curation
     names = run.settings.students.methods
     degrees = run.settings.students.degrees
-    inputs: list[Input] = [questions, zero_shot, few_shot, settings, list(names), list(degrees), judgements]
+    inputs = [questions, zero_shot, few_shot, settings, list(names), list(degrees), judgements]
     return run.stage(
         "training",
         inputs,
@@ -278,7 +277,7 @@ class _Run:
         return self.store.write(name, table, key, failed=failed)
 
     @property
-    def teacher_settings(self) -> list[object]:
+    def teacher_settings(self) -> list[Input]:
         """What the teacher's answers depend on, beside the prompts."""
         teacher = self.settings.teacher
         gguf = teacher.local.gguf if teacher.kind == "local" else None
@@ -302,7 +301,7 @@ class _Run:
         """Connect to Ray; only the first call of a process does something."""
         cluster.connect(**self.settings.ray.model_dump())
 
-    def complete(self, name: str, prompts: pa.Table, budget: object = None) -> pa.Table:
+    def complete(self, name: str, prompts: pa.Table, budget: Budget | None = None) -> pa.Table:
         """SAMPLES of teacher stage `name`: the answers to `prompts`."""
         from raydistill.teacher import stage
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from random import Random
 from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow as pa

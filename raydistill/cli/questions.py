@@ -16,7 +16,7 @@ from raydistill import tasks
 from raydistill.cli.arguments import SettingsParser
 from raydistill.config import QuestionSettings, Settings
 from raydistill.runtime.errors import QuestionsError
-from raydistill.tasks import check, published
+from raydistill.tasks import benchmark_checks, published
 
 DESCRIPTION = (
     "The questions of the eight benchmarks, or of a run's settings if any are given: counts, splits, overlap of test "
@@ -155,7 +155,7 @@ def _export(questions: pa.Table, folder: Path) -> None:
 def _verify() -> None:
     """Compare the benchmarks with the published hashes, counts and splits; exit with 1 on a difference."""
     failed = 0
-    for result in check.checks():
+    for result in benchmark_checks.checks():
         line = f"{result.task:<26} {result.what:<20} {result.found}"
         if result.ok:
             console.print(f"ok   {line}")

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raydistill import tables
-from raydistill.method.answer_types import AnswerType
 
 CHUNK = 50_000
 """Rows that are Python objects at one time."""
@@ -47,7 +46,7 @@ class Question:
 
     question: str
     answer: str
-    answer_type: AnswerType
+    answer_type: str
     choices: Sequence[str]
 
 

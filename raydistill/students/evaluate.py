@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from raydistill.config import StudentSettings
 from raydistill.method import answers, prompts
-from raydistill.method.answer_types import AnswerType
 from raydistill.method.methods import METHODS, Method
 from raydistill.students import templates
 from raydistill.students.generate import Completion, generate
@@ -31,7 +30,7 @@ class _Question(NamedTuple):
     question_id: str
     question: str
     answer: str
-    answer_type: AnswerType
+    answer_type: str
     choices: list[str]
     source_row: int
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from raydistill.method.answer_types import AnswerType
-
 
 class PromptRow(NamedTuple):
     """Columns as in tables.PROMPTS; `sample_index` is that of tables.JUDGE_PROMPTS."""
@@ -16,7 +14,7 @@ class PromptRow(NamedTuple):
     question_id: str
     question: str
     answer: str
-    answer_type: AnswerType
+    answer_type: str
     choices: list[str]
     source_row: int
     method: str

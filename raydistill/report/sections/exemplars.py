@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypedDict
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from raydistill.exemplars.conditions import WAIVED, failures
+from raydistill.exemplars.conditions import RELAXATION_LEVELS, failures
 from raydistill.method.methods import METHODS
 from raydistill.report import labels, plots, records
 from raydistill.report.run import RunReport
@@ -92,7 +92,7 @@ class Cluster(NamedTuple):
     @property
     def stands_in(self) -> bool:
         """True if the exemplar fills the place of a cluster without one."""
-        return self.relaxation_level > len(WAIVED)
+        return self.relaxation_level > len(RELAXATION_LEVELS)
 
 
 class ClusterTable(NamedTuple):
@@ -203,7 +203,7 @@ def _reason(question: QuestionRow | None, sample: QuestionRow | None, method: st
         failed = failures(question, sample, run.settings.exemplars, must_be_right=must_be_right)
     texts = []
     for condition, text in failed.items():
-        if condition not in WAIVED[-1]:
+        if condition not in RELAXATION_LEVELS[-1]:
             texts.append(text)
     return "; ".join(texts) or "repeats the question of an exemplar"
 

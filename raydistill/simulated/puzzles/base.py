@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
-from raydistill.method.answer_types import AnswerType
-
 Step = TypeVar("Step")
 """What a family's trace records of one step."""
 
@@ -55,7 +53,7 @@ def choose(wordings: Sequence[Wording], rng: Random) -> str:
 class Puzzle(ABC, Generic[Step]):
     """A question that the simulated teacher has read; one subclass per family."""
 
-    answer_type: ClassVar[AnswerType]
+    answer_type: ClassVar[str]
     zero_shot_answer_fraction: ClassVar[float] = 0.02
     """Fraction of zero-shot rationales with an answer sentence of their own (Kojima et al. 2022, text-davinci-002)."""
 
