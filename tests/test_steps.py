@@ -15,6 +15,12 @@ from raydistill.method.steps import check
 from raydistill.simulated.puzzles import Intent, recognise
 
 
+def check_text(rationale: str, **arguments: Any) -> str | None:
+    """The fault of a rationale as a sentence."""
+    fault = check(rationale, **arguments)
+    return None if fault is None else str(fault)
+
+
 def false_equations(text: str) -> list[str]:
     return [e.text for e in equations(text) if e.holds is False]
 
@@ -146,7 +152,7 @@ COIN = (
 
 
 def coin(rationale: str, prediction: str = "no") -> str | None:
-    return check(rationale, question=COIN, prediction=prediction, answer_type="yes_no")
+    return check_text(rationale, question=COIN, prediction=prediction, answer_type="yes_no")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +207,7 @@ LETTERS = 'Take the last letters of each words in "Andre Oralia Carrie Bruno" an
 
 
 def letters(rationale: str, prediction: str = "eaeo") -> str | None:
-    return check(rationale, question=LETTERS, prediction=prediction, answer_type="letters")
+    return check_text(rationale, question=LETTERS, prediction=prediction, answer_type="letters")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +260,7 @@ SOUND = (
 
 
 def swaps(rationale: str, prediction: str = "C") -> str | None:
-    return check(rationale, question=MATCH, prediction=prediction, answer_type="letter", choices=POSITIONS)
+    return check_text(rationale, question=MATCH, prediction=prediction, answer_type="letter", choices=POSITIONS)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +298,7 @@ def test_unsound_swaps_are_found(old: str, new: str, told: str) -> None:
 
 
 def number(rationale: str, prediction: str | None = "8") -> str | None:
-    return check(rationale, question="How many?", prediction=prediction, answer_type="number")
+    return check_text(rationale, question="How many?", prediction=prediction, answer_type="number")
 
 
 def test_a_rationale_must_lead_to_its_answer() -> None:
@@ -303,8 +309,8 @@ def test_a_rationale_must_lead_to_its_answer() -> None:
     assert number("He has some.") is None
     assert number("5 + 2 = 8.", None) == "step does not hold: 5 + 2 = 8"
     assert number("5 + 3 = 8.\nQ: What next?\nA: 1 + 1 = 3.") is None
-    assert check("It is (B).", question="?", prediction="B", answer_type="letter", choices=["x", "y"]) is None
-    said = check("The answer is (A).", question="?", prediction="B", answer_type="letter", choices=["x", "y"])
+    assert check_text("It is (B).", question="?", prediction="B", answer_type="letter", choices=["x", "y"]) is None
+    said = check_text("The answer is (A).", question="?", prediction="B", answer_type="letter", choices=["x", "y"])
     assert said == "contradicts its answer: says A, answers B"
 
 
@@ -319,7 +325,7 @@ def test_a_rationale_must_lead_to_its_answer() -> None:
 def test_no_text_breaks_the_checks(question: str, text: str, prediction: str | None) -> None:
     for answer_type in ("number", "letter", "yes_no", "letters", "text"):
         kind: Any = answer_type
-        found = check(text, question=question, prediction=prediction, answer_type=kind, choices=POSITIONS)
+        found = check_text(text, question=question, prediction=prediction, answer_type=kind, choices=POSITIONS)
         assert found is None or ": " in found
 
 
@@ -344,7 +350,7 @@ def test_time_is_linear_in_the_text(piece: str) -> None:
         for _ in range(3):
             started = time.perf_counter()
             for question in (COIN, LETTERS, MATCH):
-                check(text, question=question, prediction="8", answer_type="number", choices=POSITIONS)
+                check_text(text, question=question, prediction="8", answer_type="number", choices=POSITIONS)
             best = min(best, time.perf_counter() - started)
         return best
 
@@ -365,5 +371,5 @@ def test_the_simulated_teacher_is_seen_through(task: str) -> None:
     for i, lucky in enumerate((False, True) * 100):
         working = puzzle.attempt(Intent(right=True, lucky=lucky, same_mistake=i % 4 > 1), rng)
         text = puzzle.rationale(working, rng, sure=True)
-        found = check(text, question=question, prediction=working.answer, answer_type=kind, choices=choices)
+        found = check_text(text, question=question, prediction=working.answer, answer_type=kind, choices=choices)
         assert bool(found) == lucky, (text, found)

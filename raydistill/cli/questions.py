@@ -156,7 +156,7 @@ def _verify() -> None:
     """Compare the benchmarks with the published hashes, counts and splits; exit with 1 on a difference."""
     failed = 0
     for result in benchmark_checks.checks():
-        line = f"{result.task:<26} {result.what:<20} {result.found}"
+        line = f"{result.task:<26} {result.what:<20} {result.actual}"
         if result.ok:
             console.print(f"ok   {line}")
         else:
