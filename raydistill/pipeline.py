@@ -8,34 +8,25 @@ To add a stage, add its schema to `tables`, its format number to `runtime.stage_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
-from pydantic import BaseModel
 
-from raydistill import __version__, tasks
+from raydistill import tasks
 from raydistill.config import Affects, Settings
 from raydistill.curation import curate, llm_judge
 from raydistill.method import methods
-from raydistill.runtime import cache, cluster, logs
+from raydistill.run_context import RunContext
+from raydistill.runtime import cache, logs
 from raydistill.runtime.files import identity
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.result import RunResult
-from raydistill.runtime.stage_formats import STAGE_FORMATS
-from raydistill.runtime.store import Store, content_hash, fingerprint
+from raydistill.runtime.store import Store
 from raydistill.students import hub
 from raydistill.tables import EMBEDDINGS, EXEMPLARS, SAMPLES
 from raydistill.teacher import ledger, plan
 from raydistill.teacher.budget import Budget
-from raydistill.teacher.endpoint import Endpoint, open_endpoint
-from raydistill.teacher.limits import pricing
-
-Input = object
-"""What a stage depends on: a table counts by its content, a settings section and any JSON value by value."""
 
 
 def run(settings: Settings, progress: Progress | None = None) -> RunResult:
@@ -55,7 +46,7 @@ def run(settings: Settings, progress: Progress | None = None) -> RunResult:
     store = Store(settings.run_path)
     with ExitStack() as stack:
         stack.enter_context(logs.attach(store))
-        report = _run_stages(_Run(settings, store, progress or Progress(), stack))
+        report = _run_stages(RunContext(settings, store, progress or Progress(), stack))
     return RunResult(store.path, report)
 
 
@@ -67,7 +58,7 @@ def estimate(settings: Settings) -> None:
     teacher_estimate.show(questions, settings)
 
 
-def _run_stages(run: _Run) -> str:
+def _run_stages(run: RunContext) -> str:
     """Run the stages; return the path of the report."""
     questions = _questions(run)
     zero_shot = _zero_shot(run, questions)
@@ -85,12 +76,12 @@ def _run_stages(run: _Run) -> str:
     return _report(run)
 
 
-def _questions(run: _Run) -> pa.Table:
+def _questions(run: RunContext) -> pa.Table:
     questions = tasks.load_questions(run.settings.questions, run.settings.seed)
     return run.stage("questions", [questions], lambda: questions)
 
 
-def _zero_shot(run: _Run, questions: pa.Table) -> pa.Table:
+def _zero_shot(run: RunContext, questions: pa.Table) -> pa.Table:
     """The teacher answers without exemplars (paper section 2.1)."""
     if not plan.asks_teacher(run.settings):
         return SAMPLES.empty_table()
@@ -98,7 +89,7 @@ def _zero_shot(run: _Run, questions: pa.Table) -> pa.Table:
     return run.stage("zero_shot", [prompts, run.teacher_settings], lambda: run.complete("zero_shot", prompts))
 
 
-def _exemplars(run: _Run, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
+def _exemplars(run: RunContext, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
     """Algorithm 1: embed, cluster, and choose a worked example for each cluster."""
     if not methods.few_shot(run.settings.students.methods):
         return EXEMPLARS.empty_table()
@@ -113,7 +104,7 @@ def _exemplars(run: _Run, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
     return run.stage("exemplars", inputs, lambda: _choose_exemplars(run, questions, zero_shot))
 
 
-def _choose_exemplars(run: _Run, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
+def _choose_exemplars(run: RunContext, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
     from raydistill.exemplars import embed, select
 
     settings = run.settings.exemplars
@@ -134,7 +125,7 @@ def _choose_exemplars(run: _Run, questions: pa.Table, zero_shot: pa.Table) -> pa
     return exemplars
 
 
-def _few_shot(run: _Run, questions: pa.Table, exemplars: pa.Table) -> pa.Table:
+def _few_shot(run: RunContext, questions: pa.Table, exemplars: pa.Table) -> pa.Table:
     """The teacher answers every question again, with the exemplars before it (paper section 2.2)."""
     if not methods.few_shot(run.settings.students.methods):
         return SAMPLES.empty_table()
@@ -142,7 +133,7 @@ def _few_shot(run: _Run, questions: pa.Table, exemplars: pa.Table) -> pa.Table:
     return run.stage("few_shot", [prompts, run.teacher_settings], lambda: run.complete("few_shot", prompts))
 
 
-def _judgements(run: _Run, questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table) -> pa.Table | None:
+def _judgements(run: RunContext, questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table) -> pa.Table | None:
     """The teacher judges the rationales that would be kept; None if it is not asked to."""
     settings = run.settings
     if not settings.curation.llm_judge or not plan.asks_teacher(settings):
@@ -158,7 +149,7 @@ def _judgements(run: _Run, questions: pa.Table, zero_shot: pa.Table, few_shot: p
     return run.stage("judgements", [prompts, run.teacher_settings, budgets], lambda: _judge(run, prompts))
 
 
-def _judge(run: _Run, prompts: pa.Table) -> pa.Table:
+def _judge(run: RunContext, prompts: pa.Table) -> pa.Table:
     settings = run.settings.curation
     budget = Budget(settings.llm_judge_budget_usd, settings.llm_judge_budget_tokens)
     judgements = llm_judge.read(run.complete(llm_judge.STAGE, prompts, budget))
@@ -166,7 +157,7 @@ def _judge(run: _Run, prompts: pa.Table) -> pa.Table:
     return judgements
 
 
-def _ledger(run: _Run, zero_shot: pa.Table, few_shot: pa.Table, judgements: pa.Table | None) -> None:
+def _ledger(run: RunContext, zero_shot: pa.Table, few_shot: pa.Table, judgements: pa.Table | None) -> None:
     """What the answers that this run rests on cost."""
     samples = {"zero_shot": zero_shot, "few_shot": few_shot, llm_judge.STAGE: judgements}
     stages = [name for name, table in samples.items() if table is not None and table.num_rows]
@@ -175,7 +166,7 @@ def _ledger(run: _Run, zero_shot: pa.Table, few_shot: pa.Table, judgements: pa.T
 
 
 def _training(
-    run: _Run, questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table, judgements: pa.Table | None
+    run: RunContext, questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table, judgements: pa.Table | None
 ) -> pa.Table:
     """Every candidate for training text and its fate."""
     settings = run.settings.curation
@@ -189,7 +180,7 @@ def _training(
     )
 
 
-def _students(run: _Run, questions: pa.Table, training: pa.Table) -> pa.Table:
+def _students(run: RunContext, questions: pa.Table, training: pa.Table) -> pa.Table:
     """The grid of students, each trained once."""
 
     def train() -> pa.Table:
@@ -202,7 +193,7 @@ def _students(run: _Run, questions: pa.Table, training: pa.Table) -> pa.Table:
     return run.stage("students", [questions, training, *run.student_settings], train)
 
 
-def _predictions(run: _Run, questions: pa.Table, students: pa.Table) -> pa.Table:
+def _predictions(run: RunContext, questions: pa.Table, students: pa.Table) -> pa.Table:
     """Every student's answers to its task's test questions."""
 
     def predict_all() -> pa.Table:
@@ -220,7 +211,7 @@ def _predictions(run: _Run, questions: pa.Table, students: pa.Table) -> pa.Table
     )
 
 
-def _results(run: _Run, questions: pa.Table, students: pa.Table, predictions: pa.Table) -> None:
+def _results(run: RunContext, questions: pa.Table, students: pa.Table, predictions: pa.Table) -> None:
     """Accuracies with their intervals."""
 
     def summarise() -> pa.Table:
@@ -231,93 +222,13 @@ def _results(run: _Run, questions: pa.Table, students: pa.Table, predictions: pa
     run.stage("results", [students, predictions, questions], summarise)
 
 
-def _report(run: _Run) -> str:
+def _report(run: RunContext) -> str:
     """Write the page and print the summary; return the page's path."""
     from raydistill.report import page, terminal
 
     path = page.write(run.store, run.settings)
     terminal.show(run.store, run.settings)
     return path
-
-
-class _Run:
-    """What the stages of one run share, each opened at its first use."""
-
-    def __init__(self, settings: Settings, store: Store, progress: Progress, stack: ExitStack) -> None:
-        self.settings = settings
-        self.store = store
-        self.progress = progress
-        self._teacher = stack.enter_context(ExitStack())
-        written = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
-        store.write_text("settings.yaml", written)
-        progress.say(f"raydistill {__version__} · run directory {store.path}")
-
-    def stage(
-        self,
-        name: str,
-        inputs: Sequence[Input],
-        make: Callable[[], pa.Table],
-        count_failed: Callable[[pa.Table], int] | None = None,
-    ) -> pa.Table:
-        """Return table `name`: read if it is complete, current and without failed rows, else made and written.
-
-        Args:
-            name: of the table.
-            inputs: what the table depends on, beside the stage's code (runtime.stage_formats).
-            make: makes the table.
-            count_failed: how many of its rows the next command should try again; by default those with an `error`.
-        """
-        key = fingerprint(name, STAGE_FORMATS[name], [_fingerprinted(value) for value in inputs])
-        if self.store.is_current(name, key):
-            table = self.store.read(name)
-            self.progress.skipped(name, table.num_rows)
-            return table
-        table = make()
-        failed = (count_failed or _count_errors)(table)
-        return self.store.write(name, table, key, failed=failed)
-
-    @property
-    def teacher_settings(self) -> list[Input]:
-        """What the teacher's answers depend on, beside the prompts."""
-        teacher = self.settings.teacher
-        gguf = teacher.local.gguf if teacher.kind == "local" else None
-        return [teacher.affecting(Affects.RESULT), identity(gguf or "")]
-
-    @property
-    def student_settings(self) -> list[Input]:
-        """What students and their answers depend on, beside the training text."""
-        students = self.settings.students
-        values = students.affecting(Affects.RESULT | Affects.PREDICTIONS | Affects.GRID)
-        return [values, *map(identity, students.models)]
-
-    @cached_property
-    def endpoint(self) -> Endpoint:
-        """The teacher's endpoint, opened and checked at its first use."""
-        if self.settings.curation.llm_judge and self.settings.curation.llm_judge_budget_usd:
-            pricing.find(self.settings.teacher, "--curation.llm_judge_budget_usd")
-        return self._teacher.enter_context(open_endpoint(self.settings.teacher))
-
-    def connect_ray(self) -> None:
-        """Connect to Ray; only the first call of a process does something."""
-        cluster.connect(**self.settings.ray.model_dump())
-
-    def complete(self, name: str, prompts: pa.Table, budget: Budget | None = None) -> pa.Table:
-        """SAMPLES of teacher stage `name`: the answers to `prompts`."""
-        from raydistill.teacher import stage
-
-        endpoint = self.endpoint  # before Ray: a wrong key is said within seconds
-        self.connect_ray()
-        return stage.run(name, prompts, self.settings, endpoint, self.store, self.progress, budget)
-
-    def close_teacher(self) -> None:
-        """Stop a local teacher: it would keep cores and memory from the students."""
-        self._teacher.close()
-
-
-def _count_errors(table: pa.Table) -> int:
-    if "error" not in table.column_names:
-        return 0
-    return pc.sum(pc.not_equal(table["error"], "")).as_py() or 0
 
 
 def _count_silent_students(questions: pa.Table, students: pa.Table, predictions: pa.Table) -> int:
@@ -327,12 +238,3 @@ def _count_silent_students(questions: pa.Table, students: pa.Table, predictions:
     trained = students.filter(pc.equal(students["error"], ""))
     asked = trained.filter(pc.is_in(trained["task"], pa.array(sorted(tested_tasks), pa.string())))
     return len(set(asked["trial"].to_pylist()) - set(predictions["trial"].to_pylist()))
-
-
-def _fingerprinted(value: Input) -> object:
-    """A value as it counts in a fingerprint: a table by its content, a section by its settings."""
-    if isinstance(value, pa.Table):
-        return content_hash(value)
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    return value

@@ -208,7 +208,7 @@ def test_an_empty_account_stops_everybody_at_once(server: simulated.Teacher, tmp
     server.script([{"status": 429, "message": "You exceeded your current quota.", "code": code}])
     outcome = buy(server, tmp_path, [(request(i), 1) for i in range(50)], max_concurrency=1)
     assert server.stats()["requests"] <= 2  # not repeated; the next one had its permit already
-    assert outcome.governor.stop == ("fatal", "HTTP 429: You exceeded your current quota.")
+    assert outcome.governor.stop == StopReason("fatal", "HTTP 429: You exceeded your current quota.")
 
 
 @pytest.mark.parametrize(("status", "most"), [(403, 12), (404, 12), (400, 50)])
