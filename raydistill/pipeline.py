@@ -82,7 +82,7 @@ def _questions(run: RunContext) -> pa.Table:
 
 
 def _zero_shot(run: RunContext, questions: pa.Table) -> pa.Table:
-    """The teacher answers without exemplars (paper section 2.1)."""
+    """Let the teacher answer without exemplars (paper section 2.1)."""
     if not plan.asks_teacher(run.settings):
         return SAMPLES.empty_table()
     prompts = plan.zero_shot_prompts(questions, run.settings)
@@ -90,7 +90,7 @@ def _zero_shot(run: RunContext, questions: pa.Table) -> pa.Table:
 
 
 def _exemplars(run: RunContext, questions: pa.Table, zero_shot: pa.Table) -> pa.Table:
-    """Algorithm 1: embed, cluster, and choose a worked example for each cluster."""
+    """Embed and cluster the questions, and choose an exemplar for each cluster (Algorithm 1)."""
     if not methods.few_shot(run.settings.students.methods):
         return EXEMPLARS.empty_table()
     settings = run.settings.exemplars
@@ -126,7 +126,7 @@ def _choose_exemplars(run: RunContext, questions: pa.Table, zero_shot: pa.Table)
 
 
 def _few_shot(run: RunContext, questions: pa.Table, exemplars: pa.Table) -> pa.Table:
-    """The teacher answers every question again, with the exemplars before it (paper section 2.2)."""
+    """Let the teacher answer every question again, with the exemplars before it (paper section 2.2)."""
     if not methods.few_shot(run.settings.students.methods):
         return SAMPLES.empty_table()
     prompts = plan.few_shot_prompts(questions, exemplars, run.settings)
@@ -134,7 +134,7 @@ def _few_shot(run: RunContext, questions: pa.Table, exemplars: pa.Table) -> pa.T
 
 
 def _judgements(run: RunContext, questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table) -> pa.Table | None:
-    """The teacher judges the rationales that would be kept; None if it is not asked to."""
+    """Let the teacher judge the rationales that would be kept; None if it is not asked to."""
     settings = run.settings
     if not settings.curation.llm_judge or not plan.asks_teacher(settings):
         return None
@@ -158,7 +158,7 @@ def _judge(run: RunContext, prompts: pa.Table) -> pa.Table:
 
 
 def _ledger(run: RunContext, zero_shot: pa.Table, few_shot: pa.Table, judgements: pa.Table | None) -> None:
-    """What the answers that this run rests on cost."""
+    """Sum up what the answers that this run rests on cost."""
     samples = {"zero_shot": zero_shot, "few_shot": few_shot, llm_judge.STAGE: judgements}
     stages = [name for name, table in samples.items() if table is not None and table.num_rows]
     purchases = ledger.load(run.store, stages)
@@ -168,7 +168,7 @@ def _ledger(run: RunContext, zero_shot: pa.Table, few_shot: pa.Table, judgements
 def _training(
     run: RunContext, questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table, judgements: pa.Table | None
 ) -> pa.Table:
-    """Every candidate for training text and its fate."""
+    """Decide which samples become training text."""
     settings = run.settings.curation
     names = run.settings.students.methods
     degrees = run.settings.students.degrees
@@ -181,7 +181,7 @@ def _training(
 
 
 def _students(run: RunContext, questions: pa.Table, training: pa.Table) -> pa.Table:
-    """The grid of students, each trained once."""
+    """Train the grid of students, each once."""
 
     def train() -> pa.Table:
         from raydistill.students import grid
@@ -194,7 +194,7 @@ def _students(run: RunContext, questions: pa.Table, training: pa.Table) -> pa.Ta
 
 
 def _predictions(run: RunContext, questions: pa.Table, students: pa.Table) -> pa.Table:
-    """Every student's answers to its task's test questions."""
+    """Let every student answer its task's test questions."""
 
     def predict_all() -> pa.Table:
         from raydistill.students import predict
@@ -212,7 +212,7 @@ def _predictions(run: RunContext, questions: pa.Table, students: pa.Table) -> pa
 
 
 def _results(run: RunContext, questions: pa.Table, students: pa.Table, predictions: pa.Table) -> None:
-    """Accuracies with their intervals."""
+    """Compute the accuracies with their intervals."""
 
     def summarise() -> pa.Table:
         from raydistill.report import results
@@ -232,7 +232,7 @@ def _report(run: RunContext) -> str:
 
 
 def _count_silent_students(questions: pa.Table, students: pa.Table, predictions: pa.Table) -> int:
-    """Trained students without a single answer, though their task has test questions."""
+    """Count trained students without a single answer, though their task has test questions."""
     tests = questions.filter(pc.not_equal(questions["split"], "train"))
     tested_tasks = set(tests["task"].to_pylist())
     trained = students.filter(pc.equal(students["error"], ""))

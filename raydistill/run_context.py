@@ -88,7 +88,7 @@ class RunContext:
         cluster.connect(**self.settings.ray.model_dump())
 
     def complete(self, name: str, prompts: pa.Table, budget: Budget | None = None) -> pa.Table:
-        """SAMPLES of teacher stage `name`: the answers to `prompts`."""
+        """Ask the teacher the `prompts` of stage `name`; return SAMPLES."""
         from raydistill.teacher import stage
 
         endpoint = self.endpoint  # before Ray: a wrong key is said within seconds
@@ -107,7 +107,7 @@ def _count_errors(table: pa.Table) -> int:
 
 
 def _fingerprinted(value: Input) -> object:
-    """A value as it counts in a fingerprint: a table by its content, a section by its settings."""
+    """Return a value as it counts in a fingerprint: a table by its content, a section by its settings."""
     if isinstance(value, pa.Table):
         return content_hash(value)
     if isinstance(value, BaseModel):

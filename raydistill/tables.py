@@ -78,7 +78,13 @@ SAMPLES = pa.schema(
 )
 
 PASSED_OVER = pa.struct(
-    [("question_id", pa.string()), ("rank", pa.int32()), ("distance", pa.float32()), ("reason", pa.string())]
+    [
+        ("question_id", pa.string()),
+        ("rank", pa.int32()),
+        ("distance", pa.float32()),
+        ("condition", pa.string()),  # the first that it fails (exemplars/conditions.py), or "repeated"
+        ("reason", pa.string()),  # all that it fails, as text
+    ]
 )
 
 EMBEDDINGS = pa.schema([("question_id", pa.string()), ("task", pa.string()), ("embedding", pa.list_(pa.float32()))])
@@ -90,7 +96,7 @@ EXEMPLARS = pa.schema(
         ("cluster", pa.int32()),
         ("cluster_size", pa.int32()),
         ("rank", pa.int32()),  # 0: the question nearest to the centre
-        ("relaxation_level", pa.int32()),  # step of the ladder that it was accepted on, from 1 (all conditions)
+        ("relaxation_level", pa.int32()),  # level of the conditions that it was accepted on, from 1 (all of them)
         ("distance", pa.float32()),
         ("question_id", pa.string()),
         ("question", pa.string()),

@@ -1,4 +1,4 @@
-"""Algorithm 1: clusters, conditions, ladder, leave-one-out, own exemplars."""
+"""Algorithm 1: clusters, conditions, relaxation levels, leave-one-out, own exemplars."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_steps_can_be_a_condition_too() -> None:
     assert "3 + 1 = 5" in chosen["passed_over"][0]["reason"]
 
 
-def test_the_ladder_gives_way_in_order() -> None:
+def test_the_conditions_give_way_in_order() -> None:
     no_stop = {"rationale": " He has 5"}
     formless = dict.fromkeys(range(5), no_stop)
     on_two = of_first(choose(*world(TWO, formless | {0: WRONG})))

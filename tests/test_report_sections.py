@@ -229,7 +229,8 @@ def test_every_nearer_candidate_is_listed_with_its_reason(tmp_path: Path) -> Non
     made = whole(splits=(("train", 30), ("test", 5)))
     train = [q for q in made["questions"].to_pylist() if q["split"] == "train"]
     over = [
-        {"question_id": q["question_id"], "rank": i, "distance": i / 10, "reason": f"wrong answer: {i}, not 7"}
+        {"question_id": q["question_id"], "rank": i, "distance": i / 10}
+        | {"condition": "correct", "reason": f"wrong answer: {i}, not 7"}
         for i, q in enumerate(train[10:22])
     ]
     rows = made["exemplars"].to_pylist()
@@ -258,7 +259,8 @@ def test_every_nearer_candidate_is_listed_with_its_reason(tmp_path: Path) -> Non
 def test_long_lists_of_candidates_are_cut_and_say_so(tmp_path: Path) -> None:
     made = whole(splits=(("train", 30), ("test", 5)))
     rows = made["exemplars"].to_pylist()
-    over = [{"question_id": f"q{i}", "rank": i, "distance": 0.1, "reason": "wrong answer: a"} for i in range(700)]
+    reason = {"condition": "correct", "reason": "wrong answer: a"}
+    over = [{"question_id": f"q{i}", "rank": i, "distance": 0.1, **reason} for i in range(700)]
     rows[0] |= {"passed_over": over, "rank": 700}
     made["exemplars"] = pa.Table.from_pylist(rows, schema=tables.EXEMPLARS)
     text, _ = shown(tmp_path, made, run_settings())

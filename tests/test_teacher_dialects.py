@@ -15,8 +15,9 @@ from raydistill.teacher import api
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.dialect import load
 from raydistill.teacher.api.errors import CallError
-from raydistill.teacher.api.reply import RateHeaders, Reply, Usage
+from raydistill.teacher.api.reply import Reply, Usage
 from raydistill.teacher.api.request import Request
+from raydistill.teacher.limits.messages import RateLimits
 
 URL = "https://api.example/v1"
 PROMPT = 'Q: é?\n"A":'
@@ -113,10 +114,10 @@ def test_rate_headers() -> None:
         "x-ratelimit-reset-tokens": "6m0s",
     }
     body = reply_body("chat", ["a"])
-    assert read(body, headers, "p").limits == RateHeaders(600, 90_000, 0.1)  # one of 600 a minute fits
+    assert read(body, headers, "p").limits == RateLimits(600, 90_000, 0.1)  # one of 600 a minute fits
     headers["x-ratelimit-remaining-tokens"] = "0"
-    assert read(body, headers, "p").limits == RateHeaders(600, 90_000, 1.0)
-    assert read(body, {"x-ratelimit-limit-tokens": "junk"}, "p").limits == RateHeaders(None, None, 0.0)
+    assert read(body, headers, "p").limits == RateLimits(600, 90_000, 1.0)
+    assert read(body, {"x-ratelimit-limit-tokens": "junk"}, "p").limits == RateLimits(None, None, 0.0)
 
 
 MESSAGES = """
@@ -125,6 +126,7 @@ import json
 from raydistill.teacher.api.chat import DIALECT as CHAT
 from raydistill.teacher.api.dialect import ErrorReply
 from raydistill.teacher.api.reply import Reply, Usage
+from raydistill.teacher.limits.messages import RateLimits
 
 def headers(key):
     return {"x-api-key": key, "anthropic-version": "2023-06-01"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -135,13 +135,21 @@ class _Chooser:
                 continue
             failed = self.pool.failures(row, self.must_be_right)
             distance = float(self.clusters.distances[row])
-            yield PassedOver(self.pool.question_id(row), rank, distance, _reason(failed, relaxed))
+            condition, reason = why_not(failed, relaxed)
+            yield PassedOver(self.pool.question_id(row), rank, distance, condition, reason)
 
 
-def _reason(failed: dict[str, str], relaxed: Iterable[str]) -> str:
-    """Return why a question was passed over on a relaxation level."""
-    reasons = [text for condition, text in failed.items() if condition not in relaxed]
-    return "; ".join(reasons) or "repeats the question of an exemplar"
+def why_not(failed: Mapping[str, str], relaxed: Collection[str]) -> tuple[str, str]:
+    """Return why a question was passed over on a relaxation level: (the first failed condition, all of them as text).
+
+    Args:
+        failed: failed conditions with their reasons, see `conditions.failures`.
+        relaxed: conditions that do not count on the level.
+    """
+    counted = {condition: text for condition, text in failed.items() if condition not in relaxed}
+    if not counted:
+        return "repeated", "repeats the question of an exemplar"
+    return next(iter(counted)), "; ".join(counted.values())
 
 
 def _nothing_eligible(pool: Pool, must_be_right: bool) -> UserError:

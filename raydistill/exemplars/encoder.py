@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from raydistill.config import ExemplarSettings
 from raydistill.exemplars.vectors import Matrix, matrix, vector_array
+from raydistill.runtime import resources
 from raydistill.runtime.errors import SettingsError, UserError
 from raydistill.runtime.formatting import last_line
 from raydistill.runtime.weights import minilm_folder
@@ -137,9 +138,7 @@ def _actors(rows: int, settings: ExemplarSettings) -> Actors:
 
 def _check_actor_fits(setting: str, resource: str, amount: float) -> None:
     """Reject an actor that a single machine can never hold: Ray would wait for it for ever (a cluster may grow)."""
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = resources.nodes()
     if len(nodes) != 1 or not nodes[0].get("CPU", 0):
         return
     available = nodes[0].get(resource, 0)

@@ -16,6 +16,8 @@ class PassedOver(NamedTuple):
     question_id: str
     rank: int
     distance: float
+    condition: str
+    """The first condition that it fails, or "repeated"."""
     reason: str
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from raydistill.method.answer_types import ANSWER_TYPES
 from raydistill.report import records
 
 
@@ -43,7 +44,7 @@ def guesses(questions: pa.Table) -> dict[tuple[str, str], Guess]:
     chances: dict[tuple[str, str], list[float]] = defaultdict(list)
     gold_answers: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for question in records.read(questions, _Question):
-        chance = _chance(question)
+        chance = ANSWER_TYPES[question.answer_type].chance(question.choices or ())
         if chance is not None:
             chances[question.task, question.split].append(chance)
             gold_answers[question.task, question.split][question.answer] += 1
@@ -54,15 +55,6 @@ def guesses(questions: pa.Table) -> dict[tuple[str, str], Guess]:
         majority = gold[answer] / gold.total() if answer else None
         by_split[task, split] = Guess(fmean(of_questions), majority, answer)
     return by_split
-
-
-def _chance(question: _Question) -> float | None:
-    """Return how often a guess among the options is right; None if the question is open."""
-    if question.answer_type == "yes_no":
-        return 1 / 2
-    if question.answer_type == "letter" and question.choices:
-        return 1 / len(question.choices)
-    return None
 
 
 def _commonest(answers: Counter[str]) -> str:

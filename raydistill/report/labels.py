@@ -28,6 +28,18 @@ REASONS = {
     "repeated": "repeats another sample",
     "too_similar": "too similar to another sample",
 }
+# Conditions of exemplars (EXEMPLARS.passed_over). One without words here is shown as it is.
+CONDITIONS = {
+    "answer": "no answer",
+    "correct": "wrong answer",
+    "rationale": "no rationale",
+    "steps": "unsound steps",
+    "question length": "long question",
+    "lines": "rationale of many lines",
+    "full stop": "no full stop at the end",
+    "answer shown": "answer not in the last sentence",
+    "repeated": "repeats the question of an exemplar",
+}
 VERDICTS = {
     "yes": "called right",
     "no": "called wrong",
@@ -81,6 +93,11 @@ def position(name: str, names: Iterable[str]) -> int:
 def task(name: str) -> str:
     """Return a task in words ("coin_flip" as "coin flip"); the user's own task names stay as they are."""
     return name.replace("_", " ") if name in get_args(TaskName) else name
+
+
+def condition(name: str) -> str:
+    """Return a failed condition of an exemplar in words; an unknown name is returned as it is."""
+    return CONDITIONS.get(name, name)
 
 
 def reason(code: str) -> str:

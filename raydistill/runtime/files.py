@@ -39,9 +39,10 @@ def exists(fs: pafs.FileSystem, path: str) -> bool:
 
 @contextlib.contextmanager
 def write_atomically(fs: pafs.FileSystem, path: str, *, durable: bool = False) -> Iterator[pa.NativeFile]:
-    """Open a stream whose content appears at `path` when the block ends, whole; on an error nothing appears.
+    """Open a stream whose content appears at `path` when the block ends, whole.
 
-    A local file is written beside `path` and renamed. Object stores show an object only when it is complete.
+    A local file is written beside `path` and renamed: if the block raises, nothing appears. Object stores show an
+    object only when its stream is closed; there, a block that raises may leave a partial one, unless it is `durable`.
 
     Args:
         fs: file system of `path`.

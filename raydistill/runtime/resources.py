@@ -32,7 +32,7 @@ def total(resource: Resource) -> float:
 def actors_that_fit(*, cpus: float, gpus: float) -> int | None:
     """Return how many actors of this size the empty nodes hold at once; None if they take nothing.
 
-    An actor has its CPUs and its GPUs on one node.
+    Each resource is counted by itself, node by node; the smaller count is returned.
     """
     counts = []
     if cpus:

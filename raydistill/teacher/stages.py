@@ -14,3 +14,10 @@ STAGES: tuple[str, ...] = tuple(STOP_SEQUENCES)
 
 FORMER_NAMES: dict[str, str] = {"llm_judge": "judge"}
 """What a stage was called in journals of earlier versions."""
+
+
+def names(stage: str) -> tuple[str, ...]:
+    """Return the names under which a journal may hold what `stage` bought: today's and, if it had one, its former."""
+    if stage in FORMER_NAMES:
+        return stage, FORMER_NAMES[stage]
+    return (stage,)

@@ -241,7 +241,8 @@ def _exemplar(q: Row, method: str, cluster: int, draw: random.Random) -> Row:
             "question_id": f"{i:016x}",
             "rank": i,
             "distance": 0.1 * i,
-            "reason": draw.choice(["wrong answer", "more than 5 lines"]),
+            "condition": draw.choice(["correct", "lines"]),
+            "reason": "wrong answer: 3, not 4",
         }
         for i in range(rank)
     ]

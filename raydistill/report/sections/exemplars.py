@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypedDict
 import pyarrow.compute as pc
 from markupsafe import Markup
 
+from raydistill.exemplars.choice import why_not
 from raydistill.exemplars.conditions import RELAXATION_LEVELS, failures
 from raydistill.method.methods import METHODS
 from raydistill.report import labels, plots, records
@@ -30,6 +31,7 @@ class _Candidate(TypedDict):
     question_id: str
     rank: int
     distance: float
+    condition: str
     reason: str
 
 
@@ -188,24 +190,27 @@ def _without_exemplar(
         candidates = []
         for rank, point in enumerate(members[:LISTED]):
             question = questions.get(point.question_id)
-            reason = _reason(question, samples.get(point.question_id), method, run)
+            condition, reason = _why_not(question, samples.get(point.question_id), method, run)
             candidates.append(
-                _Candidate(question_id=point.question_id, rank=rank, distance=point.distance, reason=reason)
+                _Candidate(
+                    question_id=point.question_id,
+                    rank=rank,
+                    distance=point.distance,
+                    condition=condition,
+                    reason=reason,
+                )
             )
         clusters.append(_cluster(number, len(members), None, candidates, len(members), questions))
     return clusters
 
 
-def _reason(question: QuestionRow | None, sample: QuestionRow | None, method: str, run: RunReport) -> str:
+def _why_not(question: QuestionRow | None, sample: QuestionRow | None, method: str, run: RunReport) -> tuple[str, str]:
+    """Return the first condition that a question fails on the last relaxation level, and all of them as text."""
     failed: dict[str, str] = {}
     if question:
         must_be_right = METHODS[method].exemplars == "correct_answer"
         failed = failures(question, sample, run.settings.exemplars, must_be_right=must_be_right)
-    texts = []
-    for condition, text in failed.items():
-        if condition not in RELAXATION_LEVELS[-1]:
-            texts.append(text)
-    return "; ".join(texts) or "repeats the question of an exemplar"
+    return why_not(failed, RELAXATION_LEVELS[-1])
 
 
 def _cluster(
@@ -226,8 +231,7 @@ def _cluster(
         total: how many were passed over.
         questions: rows of QUESTIONS by id, for the candidates that are listed.
     """
-    # EXEMPLARS has reasons as text; the particulars come behind a colon.
-    reasons = Counter(candidate["reason"].partition(":")[0] for candidate in candidates)
+    reasons = Counter(labels.condition(candidate["condition"]) for candidate in candidates)
     listed = []
     for candidate in candidates[:LISTED]:
         question = _clipped(questions.get(candidate["question_id"]))

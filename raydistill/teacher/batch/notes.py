@@ -11,7 +11,7 @@ import uuid
 from dataclasses import asdict, dataclass
 
 from raydistill.runtime import files
-from raydistill.teacher import journal
+from raydistill.teacher import journal, stages
 from raydistill.teacher.batch.budget import Amount
 from raydistill.teacher.batch.collector import BatchRequest
 from raydistill.teacher.caller import Provenance
@@ -64,7 +64,7 @@ class Notes:
                 continue
             with self.folder.fs.open_input_stream(f"{self.folder.root}/{name}") as stream:
                 note = Note(**json.loads(stream.readall()))
-            if note.run == self.provenance.run and note.stage == self.provenance.stage:
+            if note.run == self.provenance.run and note.stage in stages.names(self.provenance.stage):
                 notes.append(note)
         return notes
 
