@@ -149,8 +149,8 @@ TRAINING = pa.schema(
         ("rationale", pa.string()),  # "" for vanilla
         ("answer", pa.string()),  # gold
         ("kept", pa.bool_()),
-        # Why it is not kept, "" for kept rows: failed | no_answer | wrong_answer | empty_rationale | step_does_not_hold |
-        # contradicts_answer | does_not_reach_answer | llm_judge | repeated | too_similar (curation/rules.py)
+        # Why it is not kept, "" for kept rows (curation/rules.py): failed | no_answer | wrong_answer | empty_rationale
+        # | step_does_not_hold | contradicts_answer | does_not_reach_answer | llm_judge | repeated | too_similar
         ("reason", pa.string()),
         ("reason_detail", pa.string()),  # the particulars as free text: the wrong answer, the step, the judge's reply
     ]

@@ -393,7 +393,7 @@ def test_the_command_to_go_on_survives_any_directory_name() -> None:
     run = RunReport({n: schema.empty_table() for n, schema in SCHEMAS.items()}, run_settings())
     place = "runs/it's my run"
     run = dataclasses.replace(run, settings=run.settings.model_copy(update={"run_dir": place}))
-    command = re.findall("python jobs/full_pipeline.py .*", Page(page.render(run)).text)[0]
+    command = re.findall("raydistill run .*", Page(page.render(run)).text)[0]
     assert shlex.split(command)[2] == f"{place}/settings.yaml"
 
 

@@ -268,6 +268,13 @@ def test_a_process_that_died_finds_its_batches_again(
     assert len(server.answered) == len(set(server.answered)) == 6 + 6
 
 
+def test_a_batch_that_was_sent_under_a_stages_former_name_is_found(tmp_path: Path) -> None:
+    folder = journal.Folder(str(tmp_path))
+    Notes(folder, Provenance("run", "s", "judge")).save(Note("n", "batch-1", "run", "judge", {"key": [0]}))
+    assert [note.batch for note in Notes(folder, Provenance("run", "s", "llm_judge")).load()] == ["batch-1"]
+    assert Notes(folder, Provenance("run", "s", "few_shot")).load() == []
+
+
 def test_lines_under_way_are_reserved_against_the_budget(
     served: tuple[BatchServer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

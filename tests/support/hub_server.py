@@ -12,6 +12,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
+def _upload_mode(file: dict) -> dict:
+    """Say how a file is to be uploaded: weights as a blob, all else in the commit."""
+    mode = "lfs" if file["path"].endswith(".safetensors") else "regular"
+    return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False}
+
+
 class Hub:
     """What the server holds and has seen."""
 
@@ -26,52 +32,51 @@ class Hub:
         """Repositories that may not be written."""
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, object]:
+        """Answer a request as (status, JSON)."""
         if path == "/api/repos/create":
-            asked = json.loads(body)
-            repo = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
-            if repo in self.refused:
-                return 403, {"error": f"You may not write {repo}"}
-            if repo in self.private:
-                return 409, {"error": "You already created this model repo", "url": f"{self.url}/{repo}"}
-            self.private[repo], self.files[repo] = asked.get("private", asked.get("visibility") == "private"), {}
-            return 200, {"url": f"{self.url}/{repo}", "name": repo, "id": repo}
+            return self._create(json.loads(body))
         if path == "/api/validate-yaml":
             return 200, {"errors": [], "warnings": []}
-        if found := re.fullmatch(r"/api/models/(.+)/preupload/main", path):
-            modes = [
-                {
-                    "path": f["path"],
-                    "uploadMode": "lfs" if f["path"].endswith(".safetensors") else "regular",
-                    "shouldIgnore": False,
-                }
-                for f in json.loads(body)["files"]
-            ]
-            return 200, {"files": modes}
+        if re.fullmatch(r"/api/models/(.+)/preupload/main", path):
+            return 200, {"files": [_upload_mode(file) for file in json.loads(body)["files"]]}
         if re.fullmatch(r"/(.+)\.git/info/lfs/objects/batch", path):
-            objects = [
-                o | {"actions": {"upload": {"href": f"{self.url}/blob/{o['oid']}"}}}
-                for o in json.loads(body)["objects"]
-            ]
+            objects = [self._upload_action(blob) for blob in json.loads(body)["objects"]]
             return 200, {"transfer": "basic", "objects": objects}
         if path.startswith("/blob/") and method == "PUT":
-            assert hashlib.sha256(body).hexdigest() == path.rsplit("/", 1)[1]
-            self.blobs[path.rsplit("/", 1)[1]] = body
+            oid = path.rsplit("/", 1)[1]
+            assert hashlib.sha256(body).hexdigest() == oid
+            self.blobs[oid] = body
             return 200, {}
-        if found := re.fullmatch(r"/api/models/(.+)/commit/main", path):
-            repo = found[1]
-            for line in map(json.loads, body.splitlines()):
-                value = line["value"]
-                if line["key"] == "file":
-                    self.files[repo][value["path"]] = base64.b64decode(value["content"])
-                elif line["key"] == "lfsFile":
-                    self.files[repo][value["path"]] = self.blobs[value["oid"]]
-            self.commits.append(repo)
-            return 200, {
-                "success": True,
-                "commitOid": f"{len(self.commits):040}",
-                "commitUrl": f"{self.url}/{repo}/commit/1",
-            }
+        commit = re.fullmatch(r"/api/models/(.+)/commit/main", path)
+        if commit:
+            return self._commit(commit[1], body)
         return 404, {"error": f"no such place: {method} {path}"}
+
+    def _create(self, request: dict) -> tuple[int, object]:
+        repo = request["name"]
+        if request.get("organization"):
+            repo = f"{request['organization']}/{repo}"
+        if repo in self.refused:
+            return 403, {"error": f"You may not write {repo}"}
+        if repo in self.private:
+            return 409, {"error": "You already created this model repo", "url": f"{self.url}/{repo}"}
+        self.private[repo] = request.get("private", request.get("visibility") == "private")
+        self.files[repo] = {}
+        return 200, {"url": f"{self.url}/{repo}", "name": repo, "id": repo}
+
+    def _upload_action(self, blob: dict) -> dict:
+        return blob | {"actions": {"upload": {"href": f"{self.url}/blob/{blob['oid']}"}}}
+
+    def _commit(self, repo: str, body: bytes) -> tuple[int, object]:
+        for line in map(json.loads, body.splitlines()):
+            value = line["value"]
+            if line["key"] == "file":
+                self.files[repo][value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                self.files[repo][value["path"]] = self.blobs[value["oid"]]
+        self.commits.append(repo)
+        url = f"{self.url}/{repo}/commit/1"
+        return 200, {"success": True, "commitOid": f"{len(self.commits):040}", "commitUrl": url}
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class Reproduce(Content):
 
 def build(run: RunReport) -> Reproduce:
     """Say how the run is continued or done again."""
-    again = f"python jobs/full_pipeline.py {shlex.quote(run.settings.run_dir.rstrip('/') + '/settings.yaml')}"
+    again = f"raydistill run {shlex.quote(run.settings.run_dir.rstrip('/') + '/settings.yaml')}"
     versions: Mapping[str, str] = {}
     for manifest in run.manifests.values():
         versions = manifest.get("versions", {})

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from raydistill.teacher import stages
 from raydistill.teacher.journal import segments
 from raydistill.teacher.journal.folder import Folder
 from raydistill.teacher.journal.index import short_keys
 from raydistill.teacher.journal.records import ENTRIES, rows
-from raydistill.teacher.stages import FORMER_NAMES
 
 CHUNK_ROWS = 8192
 SEGMENT_CHUNK_ROWS = 2048
@@ -47,11 +47,11 @@ def spent(folder: Folder, run: str, stage: str = "") -> Spent:
     """Return what `run` has bought into this journal so far, in `stage` or in all stages."""
     usd = 0.0
     tokens = 0
-    stages = pa.array([stage, FORMER_NAMES.get(stage, stage)])
+    names = pa.array(stages.names(stage))
     for table in scan(folder, ["run", "stage", "usd", "prompt_tokens", "completion_tokens"]):
         own_rows = table.filter(pc.equal(table["run"], run))
         if stage:
-            own_rows = own_rows.filter(pc.is_in(own_rows["stage"], value_set=stages))
+            own_rows = own_rows.filter(pc.is_in(own_rows["stage"], value_set=names))
         usd += pc.sum(own_rows["usd"]).as_py() or 0.0
         tokens += pc.sum(own_rows["prompt_tokens"]).as_py() or 0
         tokens += pc.sum(own_rows["completion_tokens"]).as_py() or 0
