@@ -150,7 +150,7 @@ def drive(settings: Settings) -> None:
     from raydistill.runtime.progress import Progress
     from raydistill.runtime.store import Store
     from raydistill.teacher import stage
-    from raydistill.teacher.endpoint import open_endpoint
+    from raydistill.teacher.open_endpoint import open_endpoint
 
     with open(f"{settings.run_dir}/output.log", "ab") as log:
         os.dup2(log.fileno(), 1)

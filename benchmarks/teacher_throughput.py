@@ -36,7 +36,7 @@ from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
 from raydistill.tables import PROMPTS
 from raydistill.teacher import stage
-from raydistill.teacher.endpoint import open_endpoint
+from raydistill.teacher.open_endpoint import open_endpoint
 
 TEXT = " There are 14 apples and 9 are eaten, so 14 - 9 = 5 are left. The basket then holds 5 apples."
 

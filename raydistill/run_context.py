@@ -19,8 +19,9 @@ from raydistill.runtime.progress import Progress
 from raydistill.runtime.stage_formats import STAGE_FORMATS
 from raydistill.runtime.store import Store, content_hash, fingerprint
 from raydistill.teacher.budget import Budget
-from raydistill.teacher.endpoint import Endpoint, open_endpoint
+from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.limits import pricing
+from raydistill.teacher.open_endpoint import open_endpoint
 
 Input = object
 """What a stage depends on: a table counts by its content, a settings section and any JSON value by value."""

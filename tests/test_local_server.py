@@ -28,7 +28,7 @@ from raydistill.runtime.errors import TeacherError
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
 from raydistill.teacher import inspect, local_server, plan, stage
-from raydistill.teacher.endpoint import open_endpoint
+from raydistill.teacher.open_endpoint import open_endpoint
 
 TEXTS = [
     "A coin is heads up. Whitney flips the coin. Erika doesn't flip it.",

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pytest
 from support.runs import finished, tiny
 
-from raydistill import pipeline, simulated, tables
+from raydistill import pipeline, run_context, simulated, tables
 from raydistill.config import Settings
 from raydistill.method import answers
 from raydistill.runtime.progress import Progress
@@ -39,8 +39,10 @@ def done(local_ray, tmp_path_factory, tiny_gpt2):
             "degrees": [1, 2],
         },
     )
-    page = pipeline.run(settings, Progress())
-    return settings, Store(settings.run_path), Path(page)
+    result = pipeline.run(settings, Progress())
+    assert result.tables["results"].num_rows > 0
+    assert "<table>" in result._repr_html_()
+    return settings, Store(settings.run_path), Path(result.report_path)
 
 
 def test_every_stage_leaves_its_table_with_its_schema(done):
@@ -109,8 +111,8 @@ def test_the_student_folder_opens_and_the_page_is_self_contained(done):
 def test_the_same_command_again_runs_nothing_and_asks_nothing(done, monkeypatch):
     settings, store, _ = done
     before = finished(store)
-    monkeypatch.setattr(pipeline, "open_endpoint", lambda *_: pytest.fail("the endpoint was opened"))
-    monkeypatch.setattr(pipeline.cluster, "connect", lambda *_: pytest.fail("Ray was asked for"))
+    monkeypatch.setattr(run_context, "open_endpoint", lambda *_: pytest.fail("the endpoint was opened"))
+    monkeypatch.setattr(run_context.cluster, "connect", lambda **_: pytest.fail("Ray was asked for"))
     pipeline.run(settings)
     assert finished(store) == before
 
@@ -119,8 +121,8 @@ def test_a_hub_that_cannot_be_reached_costs_nothing(done, capsys):
     settings, store, _ = done
     before = finished(store)
     students = settings.students.model_copy(update={"push_to_hub": "someone"})
-    page = pipeline.run(settings.model_copy(update={"students": students}))
-    assert Path(page).exists()
+    result = pipeline.run(settings.model_copy(update={"students": students}))
+    assert Path(result.report_path).exists()
     assert finished(store) == before
     said = capsys.readouterr().err
     assert said.count("was not uploaded: OfflineModeIsEnabled") == 7  # vanilla, and three methods with two degrees
@@ -130,7 +132,7 @@ def test_a_hub_that_cannot_be_reached_costs_nothing(done, capsys):
 def test_changed_settings_run_again_what_depends_on_them_alone(done, monkeypatch):
     settings, store, _ = done
     before = finished(store)
-    monkeypatch.setattr(pipeline, "open_endpoint", lambda *_: pytest.fail("the endpoint was opened"))
+    monkeypatch.setattr(run_context, "open_endpoint", lambda *_: pytest.fail("the endpoint was opened"))
     students = settings.students.model_copy(update={"max_new_tokens": 12, "max_concurrent_trials": 2})
     pipeline.run(settings.model_copy(update={"students": students, "run_dir": store.path}))
     after = finished(store)

@@ -27,8 +27,8 @@ from raydistill.runtime.store import Store
 from raydistill.tables import SAMPLES
 from raydistill.teacher import estimate, inspect, journal, stage
 from raydistill.teacher.budget import Budget
-from raydistill.teacher.endpoint import open_endpoint
 from raydistill.teacher.journal.scan import scan
+from raydistill.teacher.open_endpoint import open_endpoint
 
 
 @pytest.fixture(scope="module")
@@ -355,7 +355,7 @@ from support import teacher_stage as t
 from pathlib import Path
 from raydistill.runtime import cluster
 from raydistill.config import Settings
-from raydistill.teacher.endpoint import open_endpoint
+from raydistill.teacher.open_endpoint import open_endpoint
 settings = Settings.model_validate_json(sys.stdin.readline())
 cluster.connect(**settings.ray.model_dump())
 t.run("zero_shot", t.prompt_table(2000), settings)
