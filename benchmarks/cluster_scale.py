@@ -23,10 +23,10 @@ import numpy as np
 import pyarrow as pa
 
 from raydistill.config import ExemplarSettings
-from raydistill.exemplars.cluster import cluster
+from raydistill.exemplars.kmeans import cluster
 from raydistill.exemplars.select import select
 from raydistill.exemplars.vectors import vector_array
-from raydistill.runtime import cluster as ray_cluster
+from raydistill.runtime import ray_connection as ray_cluster
 from raydistill.tables import EMBEDDINGS, QUESTIONS, SAMPLES
 
 SIZES = [1_000, 10_000, 100_000, 1_000_000]
@@ -115,7 +115,7 @@ def measure(questions: pa.Table, embeddings: pa.Table, zero_shot: pa.Table, sett
     """Run `select` inside the task; returns its seconds and peak memory."""
     import sklearn.cluster  # noqa: F401  (its import is no part of the work)
 
-    notes = collect_notes("raydistill.exemplars.cluster")
+    notes = collect_notes("raydistill.exemplars.kmeans")
     done = threading.Event()
     before = private_bytes()
     peaks = [before]

@@ -36,7 +36,7 @@ from ray_node import RayNode, kill_process
 from raydistill import simulated, tasks
 from raydistill.config import Settings, SimulatedSettings
 from raydistill.method import prompts
-from raydistill.runtime import cluster
+from raydistill.runtime import ray_connection
 from raydistill.tables import PROMPTS
 from raydistill.teacher import journal
 from raydistill.teacher.journal.scan import scan
@@ -157,7 +157,7 @@ def drive(settings: Settings) -> None:
         os.dup2(log.fileno(), 2)
     os.environ["KILL_LOOP_KEY"] = KEY
     with open_endpoint(settings.teacher) as endpoint:
-        cluster.connect(**settings.ray.model_dump())
+        ray_connection.connect(**settings.ray.model_dump())
         store = Store(settings.run_path)
         samples = stage.run("zero_shot", requests_table(settings), settings, endpoint, store, Progress())
     pq.write_table(samples, f"{settings.run_path}/samples.parquet")

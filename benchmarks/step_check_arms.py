@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 
 from raydistill import tasks
 from raydistill.config import CurationSettings, QuestionSettings, Settings, SimulatedSettings, StudentSettings
-from raydistill.curation import llm_judge
+from raydistill.curation import judge_stage
 from raydistill.curation.candidates import KEY
 from raydistill.curation.curate import curate
-from raydistill.method import answers, prompts
+from raydistill.method import answers, llm_judge, prompts
 from raydistill.simulated.replies import GREEDY, reply
 from raydistill.tables import SAMPLES
 
@@ -109,7 +109,7 @@ def kept_rows(
 def judge_samples(questions: pa.Table, samples: pa.Table, teacher: SimulatedSettings) -> pa.Table:
     """Return JUDGEMENTS: the verdicts of the teacher as LLM judge."""
     settings = Settings(students=StudentSettings(methods=[METHOD]))
-    requests = llm_judge.judge_prompts(questions, SAMPLES.empty_table(), samples, settings)
+    requests = judge_stage.judge_prompts(questions, SAMPLES.empty_table(), samples, settings)
     replies = [reply(prompt, GREEDY, teacher) for prompt in requests["prompt"].to_pylist()]
     verdicts = [llm_judge.verdict(text) for text in replies]
     judgements = requests.select(list(KEY))

@@ -31,7 +31,7 @@ import pyarrow as pa
 from raydistill import simulated
 from raydistill.config import Settings, SimulatedSettings
 from raydistill.method import prompts
-from raydistill.runtime import cluster
+from raydistill.runtime import ray_connection
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
 from raydistill.tables import PROMPTS
@@ -64,7 +64,7 @@ Contestant = Callable[[simulated.Teacher, int], None]
 def main() -> None:
     """Let the contestants call the same server in turn."""
     args = _parse_arguments()
-    cluster.connect()
+    ray_connection.connect()
     contestants = make_contestants(args)
     results: dict[str, Measured] = {}
     with simulated.serve(SimulatedSettings(latency_s=args.latency)) as server:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 from student_trials import scratch, trial
 
-from raydistill.runtime import cluster
+from raydistill.runtime import ray_connection
 from raydistill.students import train
 
 
@@ -62,7 +62,7 @@ def as_a_trial(student: str, task: str, rows: pa.Table, questions: pa.Table, pla
 
 def in_a_process(config: dict[str, Any], *, with_allocator: bool) -> None:
     """Train in a fresh process."""
-    variables = cluster.allocator() if with_allocator else {}
+    variables = ray_connection.allocator() if with_allocator else {}
     os.environ.update(variables)
     job = in_a_thread if with_allocator else train.fit
     process = multiprocessing.get_context("spawn").Process(target=job, args=(config | {"in_process": True},))
@@ -84,10 +84,10 @@ def in_ray(config: dict[str, Any], run: str) -> None:
     import ray.train
     from ray.train.torch import TorchTrainer
 
-    cluster.connect()
+    ray_connection.connect()
     resources = ray.cluster_resources()
     worker_resources = {name: resources[name] for name in ("CPU", "GPU") if name in resources}
-    variables = {} if config["gpu"] else cluster.allocator()
+    variables = {} if config["gpu"] else ray_connection.allocator()
     trainer = TorchTrainer(
         train.fit,
         train_loop_config=config,

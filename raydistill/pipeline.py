@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 
 from raydistill import tasks
 from raydistill.config import Affects, Settings
-from raydistill.curation import curate, llm_judge
+from raydistill.curation import curate, judge_stage
 from raydistill.method import methods
 from raydistill.run_context import RunContext
-from raydistill.runtime import cache, logs
+from raydistill.runtime import cache, run_log
 from raydistill.runtime.files import identity
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.result import RunResult
@@ -26,7 +26,7 @@ from raydistill.runtime.store import Store
 from raydistill.students import hub
 from raydistill.tables import EMBEDDINGS, EXEMPLARS, SAMPLES
 from raydistill.teacher import ledger, plan
-from raydistill.teacher.budget import Budget
+from raydistill.teacher.limits.budget import Budget
 
 
 def run(settings: Settings, progress: Progress | None = None) -> RunResult:
@@ -45,7 +45,7 @@ def run(settings: Settings, progress: Progress | None = None) -> RunResult:
     settings = settings.absolute()
     store = Store(settings.run_path)
     with ExitStack() as stack:
-        stack.enter_context(logs.attach(store))
+        stack.enter_context(run_log.attach(store))
         report = _run_stages(RunContext(settings, store, progress or Progress(), stack))
     return RunResult(store.path, report)
 
@@ -138,7 +138,7 @@ def _judgements(run: RunContext, questions: pa.Table, zero_shot: pa.Table, few_s
     settings = run.settings
     if not settings.curation.llm_judge or not plan.asks_teacher(settings):
         return None
-    prompts = llm_judge.judge_prompts(questions, zero_shot, few_shot, settings)
+    prompts = judge_stage.judge_prompts(questions, zero_shot, few_shot, settings)
     # Budgets count: with a larger one, what is unjudged is judged.
     budgets = [
         settings.curation.llm_judge_budget_usd,
@@ -152,14 +152,14 @@ def _judgements(run: RunContext, questions: pa.Table, zero_shot: pa.Table, few_s
 def _judge(run: RunContext, prompts: pa.Table) -> pa.Table:
     settings = run.settings.curation
     budget = Budget(settings.llm_judge_budget_usd, settings.llm_judge_budget_tokens)
-    judgements = llm_judge.read(run.complete(llm_judge.STAGE, prompts, budget))
-    run.progress.say(f"{'':12} {llm_judge.summary(judgements)}")
+    judgements = judge_stage.read(run.complete(judge_stage.STAGE, prompts, budget))
+    run.progress.say(f"{'':12} {judge_stage.summary(judgements)}")
     return judgements
 
 
 def _ledger(run: RunContext, zero_shot: pa.Table, few_shot: pa.Table, judgements: pa.Table | None) -> None:
     """Sum up what the answers that this run rests on cost."""
-    samples = {"zero_shot": zero_shot, "few_shot": few_shot, llm_judge.STAGE: judgements}
+    samples = {"zero_shot": zero_shot, "few_shot": few_shot, judge_stage.STAGE: judgements}
     stages = [name for name, table in samples.items() if table is not None and table.num_rows]
     purchases = ledger.load(run.store, stages)
     run.stage("ledger", [purchases], lambda: purchases)

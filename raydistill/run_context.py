@@ -13,14 +13,14 @@ from pydantic import BaseModel
 
 from raydistill import __version__
 from raydistill.config import Affects, Settings
-from raydistill.runtime import cluster
+from raydistill.runtime import ray_connection
 from raydistill.runtime.files import identity
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.stage_formats import STAGE_FORMATS
 from raydistill.runtime.store import Store, content_hash, fingerprint
-from raydistill.teacher.budget import Budget
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.limits import pricing
+from raydistill.teacher.limits.budget import Budget
 from raydistill.teacher.open_endpoint import open_endpoint
 
 Input = object
@@ -86,7 +86,7 @@ class RunContext:
 
     def connect_ray(self) -> None:
         """Connect to Ray; only the first call of a process does something."""
-        cluster.connect(**self.settings.ray.model_dump())
+        ray_connection.connect(**self.settings.ray.model_dump())
 
     def complete(self, name: str, prompts: pa.Table, budget: Budget | None = None) -> pa.Table:
         """Ask the teacher the `prompts` of stage `name`; return SAMPLES."""

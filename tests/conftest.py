@@ -31,9 +31,9 @@ def local_ray() -> Iterator[None]:
     """Start one single-node Ray of 2 CPUs for the whole test session."""
     import ray
 
-    from raydistill.runtime import cluster
+    from raydistill.runtime import ray_connection
 
-    cluster.connect(num_cpus=2)
+    ray_connection.connect(num_cpus=2)
     yield
     ray.shutdown()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raydistill.runtime import cluster
+from raydistill.runtime import ray_connection
 from raydistill.runtime.errors import UserError
 
 CLUSTER = Path(__file__).resolve().parents[1] / "cluster.yaml"
@@ -39,9 +39,9 @@ def test_a_cluster_that_does_not_answer_is_named_with_what_to_check() -> None:
     import sys
 
     code = (
-        "from raydistill.runtime import cluster\n"
+        "from raydistill.runtime import ray_connection\n"
         "from raydistill.runtime.errors import UserError\n"
-        "try:\n    cluster.connect(address='127.0.0.1:1')\n"
+        "try:\n    ray_connection.connect(address='127.0.0.1:1')\n"
         "except UserError as e:\n    print('SAID', e)\n"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -52,7 +52,7 @@ def test_a_cluster_that_does_not_answer_is_named_with_what_to_check() -> None:
 def test_workers_can_import_the_package_and_a_second_connect_is_nothing() -> None:
     import ray
 
-    cluster.connect()
+    ray_connection.connect()
     assert ray.get(ray.remote(num_cpus=0)(lambda: __import__("raydistill").__version__).remote())
 
 

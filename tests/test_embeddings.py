@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from raydistill.config import ExemplarSettings
-from raydistill.exemplars.cluster import cluster
 from raydistill.exemplars.embed import embed
+from raydistill.exemplars.kmeans import cluster
 from raydistill.exemplars.vectors import matrix
 from raydistill.runtime.errors import SettingsError, UserError
 from raydistill.runtime.store import Store

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from raydistill.config import ExemplarSettings
-from raydistill.exemplars.cluster import choose_k, cluster, plane
 from raydistill.exemplars.conditions import exemplar_rationale
+from raydistill.exemplars.kmeans import choose_k, cluster, plane
 from raydistill.exemplars.select import leave_one_out, select, select_remote
 from raydistill.exemplars.vectors import vector_array
 from raydistill.runtime.errors import UserError

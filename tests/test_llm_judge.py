@@ -18,9 +18,9 @@ from support.samples import GOOD, NONE, questions, samples
 
 from raydistill import pipeline, tasks
 from raydistill.config import CurationSettings, Settings, SimulatedSettings
-from raydistill.curation import llm_judge
+from raydistill.curation import judge_stage
 from raydistill.curation.curate import curate
-from raydistill.method import prompts
+from raydistill.method import llm_judge
 from raydistill.runtime.errors import TeacherError
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
@@ -71,14 +71,14 @@ def test_what_would_be_kept_is_asked_and_nothing_else() -> None:
         {"question_id": "q2", "split": "test"},
         {"question_id": "q3", "rationale": " 3 + 3 = 5."},
     )
-    rows = llm_judge.judge_prompts(asked, zero, NONE, settings(check_steps=True, drop_duplicates=True)).to_pylist()
+    rows = judge_stage.judge_prompts(asked, zero, NONE, settings(check_steps=True, drop_duplicates=True)).to_pylist()
     assert [(r["question_id"], r["degree"], r["sample_index"]) for r in rows] == [("q0", 8, 3), ("q0", 8, 4)]
-    assert rows[0]["prompt"] == rows[1]["prompt"] == prompts.llm_judge("How many, 0?", GOOD, "5")
+    assert rows[0]["prompt"] == rows[1]["prompt"] == llm_judge.prompt("How many, 0?", GOOD, "5")
     assert rows[0]["prompt"] == (
         "Q: How many, 0?\nA: Tom has 3 apples. He gets 2 more, so 3 + 2 = 5. The answer is 5.\n\nIs every step of this "
         "reasoning valid, and does the reasoning lead to this answer? Reply with yes or no.\nVerdict:"
     )
-    unchecked = llm_judge.judge_prompts(asked, zero, NONE, settings())
+    unchecked = judge_stage.judge_prompts(asked, zero, NONE, settings())
     assert sorted(unchecked["question_id"].to_pylist()) == ["q0", "q0", "q3"]
 
 
@@ -131,7 +131,7 @@ def test_the_simulated_teacher_sees_through_its_own_lucky_rationales(task: str) 
         text = puzzle.rationale(puzzle.attempt(Intent(right=True, lucky=lucky), rng), rng, sure=True)
         for accuracy, counts in seen.items():
             how = SimulatedSettings(judge_accuracy=accuracy, run_on_fraction=0)
-            reply = teacher_reply(prompts.llm_judge(row["question"], text, row["answer"]), -1, how)
+            reply = teacher_reply(llm_judge.prompt(row["question"], text, row["answer"]), -1, how)
             counts[lucky, llm_judge.verdict(reply)] += 1
     perfect, fair = seen[1.0], seen[0.7]
     assert not perfect[True, "yes"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from raydistill.runtime import logs
+from raydistill.runtime import run_log
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.result import RunResult
 from raydistill.runtime.store import Store
@@ -22,31 +22,31 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def test_the_log_has_what_loggers_and_progress_say_and_is_continued(store: Store) -> None:
-    log = logging.getLogger("raydistill.exemplars.cluster")
+    log = logging.getLogger("raydistill.exemplars.kmeans")
     for round_number in (1, 2):
-        with logs.attach(store):
+        with run_log.attach(store):
             log.info("%s rows in %s clusters", 120, round_number)
             log.debug("not this")
             with Progress(io.StringIO()).stage("few_shot", 9) as stage:
                 stage.finish("9 samples")
     log.info("after the run")
-    text = store.read_text(logs.LOG_FILE) or ""
+    text = store.read_text(run_log.LOG_FILE) or ""
     lines = text.splitlines()
     assert len(lines) == 4
-    assert lines[0].endswith("Z INFO raydistill.exemplars.cluster: 120 rows in 1 clusters")
+    assert lines[0].endswith("Z INFO raydistill.exemplars.kmeans: 120 rows in 1 clusters")
     assert "INFO raydistill.runtime.progress: few_shot     9 samples" in lines[1]
     assert lines[2].endswith("in 2 clusters")
 
 
 def test_how_a_run_ended_is_logged(store: Store) -> None:
-    with pytest.raises(OSError, match="gone"), logs.attach(store):
+    with pytest.raises(OSError, match="gone"), run_log.attach(store):
         raise OSError("the disk is gone")
-    assert "ERROR raydistill: ended with OSError: the disk is gone" in (store.read_text(logs.LOG_FILE) or "")
+    assert "ERROR raydistill: ended with OSError: the disk is gone" in (store.read_text(run_log.LOG_FILE) or "")
     assert not logging.getLogger("raydistill").handlers
 
 
 def test_warnings_are_seen_too(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    with logs.attach(store):
+    with run_log.attach(store):
         logging.getLogger("raydistill.tasks").info("quiet")
         logging.getLogger("raydistill.tasks").warning("3 repeated questions left out")
     assert capsys.readouterr().err == "3 repeated questions left out\n"

@@ -23,7 +23,7 @@ from raydistill.teacher import batch, journal
 from raydistill.teacher.api.request import Request
 from raydistill.teacher.batch.batch_api import BatchApi
 from raydistill.teacher.batch.collector import BatchRequest, split
-from raydistill.teacher.batch.notes import Note, Notes
+from raydistill.teacher.batch.pending_batches import Note, Notes
 from raydistill.teacher.caller import Provenance
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.limits.messages import Limits

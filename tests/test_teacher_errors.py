@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from raydistill.teacher.api import classification, retries
+from raydistill.teacher.api import error_classification, retries
 from raydistill.teacher.api.dialect import load
 from raydistill.teacher.api.errors import CallError
 
@@ -24,7 +24,7 @@ def classify(
 ) -> CallError:
     """Classify a response with the JSON body {"error": error}."""
     content = json.dumps({"error": error}).encode()
-    return classification.of_response(status, content, load(dialect), httpx2.Headers(headers or {}), n)
+    return error_classification.of_response(status, content, load(dialect), httpx2.Headers(headers or {}), n)
 
 
 @pytest.mark.parametrize("dialect", ["completions", "chat"])
@@ -168,7 +168,7 @@ def test_no_wait_is_shorter_than_the_server_asks_or_longer_than_the_limit() -> N
     ],
 )
 def test_bodies_of_another_form(content: bytes, message: str) -> None:
-    call_error = classification.of_response(502, content, load("chat"))
+    call_error = error_classification.of_response(502, content, load("chat"))
     assert (call_error.kind, call_error.message) == ("transient", message)
 
 

@@ -17,13 +17,14 @@ from raydistill import simulated
 from raydistill.config import PriceSettings, SimulatedSettings, TeacherSettings
 from raydistill.runtime.errors import TeacherError
 from raydistill.teacher import journal
-from raydistill.teacher.budget import Budget, stage_limits
 from raydistill.teacher.journal import compaction
 from raydistill.teacher.journal.records import record
 from raydistill.teacher.limits import pricing
 from raydistill.teacher.limits.bucket import SAFETY
+from raydistill.teacher.limits.budget import Budget
 from raydistill.teacher.limits.governor import HEARTBEAT_TIMEOUT_S, Governor
 from raydistill.teacher.limits.messages import Limits, Report
+from raydistill.teacher.stage_limits import stage_limits
 
 
 class Clock:

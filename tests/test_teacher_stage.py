@@ -26,8 +26,8 @@ from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
 from raydistill.tables import SAMPLES
 from raydistill.teacher import estimate, inspect, journal, stage
-from raydistill.teacher.budget import Budget
 from raydistill.teacher.journal.scan import scan
+from raydistill.teacher.limits.budget import Budget
 from raydistill.teacher.open_endpoint import open_endpoint
 
 
@@ -353,11 +353,11 @@ import sys, json
 sys.path.insert(0, {tests!r})
 from support import teacher_stage as t
 from pathlib import Path
-from raydistill.runtime import cluster
+from raydistill.runtime import ray_connection
 from raydistill.config import Settings
 from raydistill.teacher.open_endpoint import open_endpoint
 settings = Settings.model_validate_json(sys.stdin.readline())
-cluster.connect(**settings.ray.model_dump())
+ray_connection.connect(**settings.ray.model_dump())
 t.run("zero_shot", t.prompt_table(2000), settings)
 """
 

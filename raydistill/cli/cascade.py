@@ -16,7 +16,7 @@ def main(argv: list[str]) -> None:
     import pyarrow as pa
 
     from raydistill.report import page, terminal
-    from raydistill.runtime import cluster
+    from raydistill.runtime import ray_connection
     from raydistill.runtime.progress import Progress
     from raydistill.runtime.store import Store
     from raydistill.students import cascade, cascade_stage
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     samples = pa.concat_tables([SAMPLES.empty_table(), *answered])
     cascade_stage.check(samples, settings)
     if not settings.local:
-        cluster.connect(**settings.ray.model_dump())
+        ray_connection.connect(**settings.ray.model_dump())
     thresholds = cascade_stage.run(questions, training, students, predictions, samples, settings, store, Progress())
     store.write("cascade", thresholds, cascade.key(store), goal=cascade.goal(settings.cascade))
     page.write(store, settings)

@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
     """Search, and print one table of trials for each student with the best settings under it."""
     parser = SettingsParser("raydistill tune", "Search hyper-parameters for the students of a finished run.")
     settings, _ = parser.parse(argv)
-    from raydistill.runtime import cluster
+    from raydistill.runtime import ray_connection
     from raydistill.runtime.progress import Progress
     from raydistill.runtime.store import Store
     from raydistill.students import search
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     questions = store.read("questions")
     training = store.read("training")
     if not settings.local:
-        cluster.connect(**settings.ray.model_dump())
+        ray_connection.connect(**settings.ray.model_dump())
     trials = search.search(questions, training, settings, store, Progress())
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for group in _groups(trials):

@@ -12,17 +12,10 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from raydistill.config.base import (
-    STORAGE_KEYS,
-    Affects,
-    AnswerTypeName,
-    MethodName,
-    Section,
-    TaskName,
-    without_secret,
-)
+from raydistill.config.base import STORAGE_KEYS, Affects, AnswerTypeName, MethodName, Section, TaskName, without_secret
+from raydistill.config.curation import CurationSettings
+from raydistill.config.exemplars import ExemplarSettings
 from raydistill.config.questions import ColumnSettings, QuestionSettings
-from raydistill.config.rationales import CurationSettings, ExemplarSettings
 from raydistill.config.renamed import outdated
 from raydistill.config.students import CascadeSettings, SearchSettings, StudentSettings
 from raydistill.config.teacher import LocalServerSettings, PriceSettings, SimulatedSettings, TeacherSettings

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from raydistill.exemplars.cluster import Clusters
 from raydistill.exemplars.conditions import RELAXATION_LEVELS, exemplar_rationale
+from raydistill.exemplars.kmeans import Clusters
 from raydistill.exemplars.pool import Pool
 from raydistill.exemplars.rows import ExemplarRow, PassedOver
 from raydistill.method import answers

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from raydistill.config import ExemplarSettings
 from raydistill.exemplars import exemplar_file
 from raydistill.exemplars.choice import choose
-from raydistill.exemplars.cluster import Clusters, choose_k, cluster, plane
 from raydistill.exemplars.conditions import normalised
+from raydistill.exemplars.kmeans import Clusters, choose_k, cluster, plane
 from raydistill.exemplars.pool import Pool, make_pool
 from raydistill.exemplars.rows import ExemplarRow, exemplar_table
 from raydistill.method.benchmarks import exemplar_limits

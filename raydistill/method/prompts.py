@@ -14,10 +14,6 @@ from raydistill.method.benchmarks import BENCHMARKS
 
 THINK = "Let's think step by step."
 
-LLM_JUDGE = (
-    "\n\nIs every step of this reasoning valid, and does the reasoning lead to this answer? Reply with yes or no.\n"
-    "Verdict:"
-)
 """What the prompt of the LLM judge ends with."""
 
 
@@ -60,11 +56,6 @@ def answer_call(
     space = " " if rationale and not rationale[0].isspace() else ""
     ending = GENERIC_TRIGGER if trigger == "generic" else _benchmark_trigger(task, choices)
     return zero_shot(question) + space + rationale + ending
-
-
-def llm_judge(question: str, rationale: str, answer: str) -> str:
-    """Return the prompt that asks whether a rationale (clean, so without its answer sentence) holds."""
-    return f"Q: {question}\nA: {rationale} The answer is {answer}.{LLM_JUDGE}"
 
 
 def _benchmark_trigger(task: str, choices: Sequence[str]) -> str:

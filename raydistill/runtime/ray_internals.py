@@ -26,7 +26,7 @@ Corner, and what breaks without it:
   error is Ray's stack of wrapped exceptions rather than the line that the worker raised.
 
 Elsewhere, public but easily broken: `students/early_stopping.py` overrides two methods of Tune's ASHA scheduler;
-`students/tune_callback.py` is pickled by Tune with its experiment; `runtime/cluster.py` sets switches of Ray's
+`students/tune_callback.py` is pickled by Tune with its experiment; `runtime/ray_connection.py` sets switches of Ray's
 environment, each with its reason.
 """
 

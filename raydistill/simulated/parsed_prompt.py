@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from raydistill.method.prompts import LLM_JUDGE
+from raydistill.method import llm_judge
 
 Call = Literal["rationale", "answer", "llm_judge", "direct"]
 
@@ -36,8 +36,8 @@ def parse_prompt(prompt: str) -> ParsedPrompt:
         exemplars = prompt[: starts[-1].start()].strip()
     question, _, begun_answer = last_part.partition("\nA:")
     question = question.strip()
-    if begun_answer.endswith(LLM_JUDGE):
-        return ParsedPrompt(question, exemplars, "llm_judge", begun_answer.removesuffix(LLM_JUDGE))
+    if begun_answer.endswith(llm_judge.QUESTION):
+        return ParsedPrompt(question, exemplars, "llm_judge", begun_answer.removesuffix(llm_judge.QUESTION))
     reasoning = _THINK.sub("", begun_answer)
     trigger = _ANSWER_TRIGGER.search(reasoning)
     if trigger and reasoning.strip():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from random import Random
 
 from raydistill.config import SimulatedSettings
-from raydistill.simulated import answer_calls, llm_judge, rationales
+from raydistill.simulated import answer_calls, judge_replies, rationales
 from raydistill.simulated.parsed_prompt import parse_prompt
 from raydistill.simulated.puzzles import recognise
 from raydistill.simulated.run_on import next_question
@@ -33,7 +33,7 @@ def reply(prompt: str, sample: int, settings: SimulatedSettings, gold: str | Non
     if parsed.call == "rationale":
         text = rationales.write(parsed, puzzle, settings, rng, gold)
     elif parsed.call == "llm_judge":
-        text = llm_judge.write(parsed, puzzle, settings, rng)
+        text = judge_replies.write(parsed, puzzle, settings, rng)
     else:
         text = answer_calls.write(parsed, puzzle, settings, rng, gold)
     if rng.random() < settings.run_on_fraction:

@@ -24,11 +24,17 @@ class CooperativeASHA(AsyncHyperBandScheduler):
 
     Args:
         run: the run directory.
-        **options: of AsyncHyperBandScheduler.
+        num_train_epochs: of a trial that is not stopped.
     """
 
-    def __init__(self, run: str, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, run: str, num_train_epochs: int) -> None:
+        super().__init__(
+            time_attr="epoch",
+            max_t=num_train_epochs,
+            grace_period=1,  # epoch before which none is stopped
+            reduction_factor=3,  # of the trials at a level, the best third goes on
+            stop_last_trials=False,
+        )
         self.run = run
         self.stopped: set[str] = set()
         """Tune's ids of the trials that were told to end."""

@@ -42,13 +42,13 @@ def run_in_process(trials: list[Trial], store: Store, stage: Stage) -> None:
     import torch
     from ray.train.torch import TorchTrainer
 
-    from raydistill.runtime import cluster
+    from raydistill.runtime import quiet
     from raydistill.students.tune_callback import show_report
 
     def on_report(report: Report, checkpoint: Path | None) -> None:
         show_report(stage, report)
 
-    cluster.quiet()
+    quiet.silence_loggers()
     for trial in trials:
         config: FitConfig = {
             "trial": trial,

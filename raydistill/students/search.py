@@ -20,14 +20,7 @@ from raydistill.runtime.progress import Progress, Stage
 from raydistill.runtime.store import Store
 from raydistill.students import grid, schedule, trial_files
 from raydistill.students.records import Epoch
-from raydistill.students.search_space import (
-    SearchPoint,
-    optuna_search,
-    points,
-    suggested_points,
-    suggested_trial,
-    vary,
-)
+from raydistill.students.search_space import SearchPoint, optuna_search, points, suggested_points, suggested_trial, vary
 from raydistill.students.trial import Trial
 
 METRIC = "validation_accuracy"
@@ -131,14 +124,7 @@ def _tune(base: Trial, pending: list[SearchPoint], settings: Settings, store: St
     if settings.search.early_stopping:
         from raydistill.students.early_stopping import CooperativeASHA
 
-        options["scheduler"] = CooperativeASHA(
-            store.path,
-            time_attr="epoch",
-            max_t=settings.students.num_train_epochs,
-            grace_period=1,
-            reduction_factor=3,
-            stop_last_trials=False,
-        )
+        options["scheduler"] = CooperativeASHA(store.path, settings.students.num_train_epochs)
     if settings.search.algorithm == "optuna":
         make_trial = partial(suggested_trial, base)
         space, options["search_alg"] = optuna_search(settings.search, _accuracies(base, store))

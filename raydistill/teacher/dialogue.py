@@ -20,7 +20,7 @@ from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal.records import Answer
 from raydistill.teacher.prompt_row import PromptRow
 from raydistill.teacher.samples import Call, Outcome, SampleRow
-from raydistill.teacher.stages import STOP_SEQUENCES
+from raydistill.teacher.stage_names import STOP_SEQUENCES
 
 NEXT_QUESTION = "\nQ:"  # where a completion runs on into a question of its own
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raydistill.config import Settings, TeacherSettings
-from raydistill.method import prompts
+from raydistill.method import llm_judge, prompts
 from raydistill.method.benchmarks import exemplar_limits
 from raydistill.tables import rows
 from raydistill.teacher import estimate_table, plan
@@ -179,7 +179,7 @@ def _rationale_totals(group: Iterable[PromptRow], degree: int, teacher: TeacherS
 def _judge_totals(group: Iterable[PromptRow], degree: int, teacher: TeacherSettings) -> _Totals:
     totals = _Totals()
     for row in group:
-        prompt_tokens = expected_tokens(prompts.llm_judge(row.question, "", row.answer))
+        prompt_tokens = expected_tokens(llm_judge.prompt(row.question, "", row.answer))
         judged = degree * EXPECTED_RIGHT
         totals.add(judged, judged, prompt_tokens + EXPECTED_RATIONALE, EXPECTED_ANSWER)
         totals.add_most(degree, prompt_tokens + row.max_tokens, teacher.answer_max_tokens)

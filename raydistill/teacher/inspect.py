@@ -21,7 +21,7 @@ from raydistill.tables import rows
 from raydistill.teacher import ledger
 from raydistill.teacher.journal import Folder
 from raydistill.teacher.purchases import Example, Purchases, look
-from raydistill.teacher.stages import STAGES
+from raydistill.teacher.stage_names import STAGES
 
 SHOWN_CHARS = 1500  # of a prompt or answer
 SHOWN_ERROR_CHARS = 300

@@ -12,7 +12,7 @@ import pyarrow as pa
 from raydistill.runtime.store import Store
 from raydistill.tables import LEDGER, SAMPLES
 from raydistill.teacher.samples import Call, Outcome
-from raydistill.teacher.stages import STAGES
+from raydistill.teacher.stage_names import STAGES
 
 # A call that a row of SAMPLES rests on, with its sample's part of what the response cost.
 CALL = pa.struct(

@@ -11,13 +11,11 @@ from raydistill.runtime.errors import TeacherError
 from raydistill.teacher.api import errors
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.errors import CallError
-from raydistill.teacher.api.request import temperature_name
 
 if TYPE_CHECKING:
-    from raydistill.teacher.endpoint import Endpoint
+    from raydistill.teacher import refused_parameters
+from raydistill.teacher.endpoint import Endpoint
 
-TIMEOUT_S = 15.0
-PROBE_TOKENS = 16
 LISTED = 5  # models that an error lists if none has a similar name
 
 
@@ -33,32 +31,8 @@ def preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
     asyncio.run(_preflight(endpoint, settings))
 
 
-def learn_refusals(endpoint: Endpoint, refused: str, settings: TeacherSettings) -> None:
-    """Note a parameter that a call found refused, and find out which others are: models that refuse one refuse several.
-
-    Raises:
-        TeacherError: no request is left that could be sent.
-    """
-    endpoint.note_refusal(refused, settings.dialect)
-    asyncio.run(_learn_refusals(endpoint, settings))
-
-
-async def _learn_refusals(endpoint: Endpoint, settings: TeacherSettings) -> None:
-    client = _client(endpoint, settings)
-    try:
-        await _probe(endpoint, settings, client)
-    except CallError:
-        pass  # the stage's calls will meet it too
-    finally:
-        await client.close()
-
-
-def _client(endpoint: Endpoint, settings: TeacherSettings) -> Client:
-    return endpoint.client(settings.dialect, min(TIMEOUT_S, settings.timeout))
-
-
 async def _preflight(endpoint: Endpoint, settings: TeacherSettings) -> None:
-    client = _client(endpoint, settings)
+    client = refused_parameters.connect(endpoint, settings)
     try:
         models = await client.models()
         is_listed = models is not None and endpoint.model in models
@@ -86,7 +60,7 @@ async def _check_request(
         CallError: the request fails for another reason.
     """
     try:
-        await _probe(endpoint, settings, client)
+        await refused_parameters.probe(endpoint, settings, client)
     except CallError as error:
         if models is None:
             raise
@@ -96,30 +70,6 @@ async def _check_request(
         if is_unknown and endpoint.model not in models:
             raise _unknown_model(error, endpoint, models) from None
         raise
-
-
-async def _probe(endpoint: Endpoint, settings: TeacherSettings, client: Client) -> None:
-    """Note which of a stage's parameters the model refuses; CallError if it rejects the request whatever it holds."""
-    for temperature in (0.0, settings.temperature):
-        await _probe_temperature(endpoint, settings, client, temperature)
-        if temperature_name(0.0) not in endpoint.refuses:
-            return  # it takes 0, and so it will others
-
-
-async def _probe_temperature(endpoint: Endpoint, settings: TeacherSettings, client: Client, temperature: float) -> None:
-    """Repeat one request, each time without what was refused, until it is accepted."""
-    while True:
-        request = endpoint.request(settings.dialect, "Hello", PROBE_TOKENS, temperature, ("\nQ:",))
-        try:
-            await client.send(request, [0])
-            return
-        except CallError as error:
-            if error.code == errors.OUTPUT_LIMIT:
-                return  # a model that thinks first: it took the request
-            refused = request.refused_parameter(error)
-            if not refused:
-                raise
-            endpoint.note_refusal(refused, settings.dialect)
 
 
 def _unknown_model(error: CallError, endpoint: Endpoint, models: list[str]) -> TeacherError:

@@ -19,13 +19,14 @@ from raydistill.runtime.store import Store
 from raydistill.tables import SAMPLES
 from raydistill.teacher import batch, journal, online, summary
 from raydistill.teacher import ledger as ledgers
-from raydistill.teacher.budget import Budget, stage_limits
 from raydistill.teacher.caller import Provenance
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal import compaction, segments
 from raydistill.teacher.journal.folder import journal_folder
+from raydistill.teacher.limits.budget import Budget
 from raydistill.teacher.limits.messages import Limits
-from raydistill.teacher.preflight import learn_refusals
+from raydistill.teacher.refused_parameters import learn_refusals
+from raydistill.teacher.stage_limits import stage_limits
 
 RELEASE_S = 1.5  # longest wait for actors to release their segments
 _ORDER = ("task", "method", "degree", "question_id", "sample_index")

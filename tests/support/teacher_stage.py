@@ -15,7 +15,7 @@ from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
 from raydistill.tables import LEDGER, PROMPTS
 from raydistill.teacher import ledger, stage
-from raydistill.teacher.budget import Budget
+from raydistill.teacher.limits.budget import Budget
 from raydistill.teacher.open_endpoint import open_endpoint
 
 KEY = "sk-stage-0123456789"  # in the environment variable STAGE_KEY

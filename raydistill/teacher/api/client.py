@@ -12,8 +12,8 @@ import json
 import httpx2
 import openai
 
-from raydistill.teacher.api import classification
 from raydistill.teacher.api import dialect as dialects
+from raydistill.teacher.api import error_classification
 from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.api.reply import Reply
 from raydistill.teacher.api.request import Request
@@ -76,14 +76,16 @@ class Client:
 
     def call_error(self, error: Exception, n: int = 1) -> CallError:
         """Classify what a call of this client raised; the API key does not show in it."""
-        call_error = classification.of_exception(error, self.dialect, n)
+        call_error = error_classification.of_exception(error, self.dialect, n)
         if len(self._key) >= SHORTEST_SECRET:
             call_error.hide(self._key)
         return call_error
 
     def _check(self, response: httpx2.Response, n: int = 1) -> None:
         if response.is_error:
-            raise classification.of_response(response.status_code, response.content, self.dialect, response.headers, n)
+            raise error_classification.of_response(
+                response.status_code, response.content, self.dialect, response.headers, n
+            )
 
     async def close(self) -> None:
         """Close all connections."""

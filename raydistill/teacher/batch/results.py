@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping
 
 from raydistill.teacher import journal
-from raydistill.teacher.api import classification
+from raydistill.teacher.api import error_classification
 from raydistill.teacher.api.dialect import BatchResult, Dialect
 from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.api.reply import Reply
-from raydistill.teacher.batch.budget import Budget
+from raydistill.teacher.batch.affordable import BatchBudget
 from raydistill.teacher.batch.collector import BatchRequest, Collector
 from raydistill.teacher.caller import Provenance
 from raydistill.teacher.endpoint import Endpoint
@@ -26,7 +26,7 @@ class Results:
         collector: Collector,
         writer: journal.Writer,
         endpoint: Endpoint,
-        budget: Budget,
+        budget: BatchBudget,
         provenance: Provenance,
         max_attempts: int,
     ) -> None:
@@ -107,5 +107,5 @@ def _reply(result: BatchResult, request: BatchRequest, dialect: Dialect) -> Repl
     if result.status is None:
         raise CallError("transient", result.problem)
     if result.status != 200:
-        raise classification.of_response(result.status, result.content, dialect, n=len(request.samples))
+        raise error_classification.of_response(result.status, result.content, dialect, n=len(request.samples))
     return dialect.read_reply(result.content, {}, request.request.prompt)

@@ -21,10 +21,10 @@ from raydistill.teacher import journal
 from raydistill.teacher import ledger as ledgers
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.errors import CallError
+from raydistill.teacher.batch.affordable import BatchBudget, Exceeded
 from raydistill.teacher.batch.batch_api import OVER, BatchApi
-from raydistill.teacher.batch.budget import Budget, Exceeded
 from raydistill.teacher.batch.collector import MAX_BYTES, MAX_REQUESTS, BatchRequest, Collector, split
-from raydistill.teacher.batch.notes import Note, Notes
+from raydistill.teacher.batch.pending_batches import Note, Notes
 from raydistill.teacher.batch.results import Results
 from raydistill.teacher.caller import Provenance
 from raydistill.teacher.dialogue import dialogue
@@ -101,7 +101,7 @@ class _Rounds:
         self.progress = progress
         self.max_requests = max_requests
         self.max_bytes = max_bytes
-        self.budget = Budget(limits, pricing.find(settings))
+        self.budget = BatchBudget(limits, pricing.find(settings))
         self.collector = Collector(journal.Reader(folder), settings.samples_per_request)
         self.notes = Notes(folder, provenance)
 

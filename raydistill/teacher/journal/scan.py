@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raydistill.teacher import stages
+from raydistill.teacher import stage_names
 from raydistill.teacher.journal import segments
 from raydistill.teacher.journal.folder import Folder
 from raydistill.teacher.journal.index import short_keys
 from raydistill.teacher.journal.records import ENTRIES, rows
+from raydistill.teacher.limits.budget import Amount
 
 CHUNK_ROWS = 8192
 SEGMENT_CHUNK_ROWS = 2048
-
-
-class Spent(NamedTuple):
-    """What has been bought."""
-
-    usd: float
-    tokens: int
 
 
 def scan(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:
@@ -43,11 +37,11 @@ def scan(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:
         seen.update(purchases)
 
 
-def spent(folder: Folder, run: str, stage: str = "") -> Spent:
+def spent(folder: Folder, run: str, stage: str = "") -> Amount:
     """Return what `run` has bought into this journal so far, in `stage` or in all stages."""
     usd = 0.0
     tokens = 0
-    names = pa.array(stages.names(stage))
+    names = pa.array(stage_names.names(stage))
     for table in scan(folder, ["run", "stage", "usd", "prompt_tokens", "completion_tokens"]):
         own_rows = table.filter(pc.equal(table["run"], run))
         if stage:
@@ -55,7 +49,7 @@ def spent(folder: Folder, run: str, stage: str = "") -> Spent:
         usd += pc.sum(own_rows["usd"]).as_py() or 0.0
         tokens += pc.sum(own_rows["prompt_tokens"]).as_py() or 0
         tokens += pc.sum(own_rows["completion_tokens"]).as_py() or 0
-    return Spent(usd, tokens)
+    return Amount(usd, tokens)
 
 
 def segment_tables(folder: Folder, name: str) -> Iterator[pa.Table]:

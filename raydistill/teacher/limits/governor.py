@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from raydistill.teacher.limits import budget
 from raydistill.teacher.limits.bucket import Bucket
+from raydistill.teacher.limits.budget import Amount
 from raydistill.teacher.limits.concurrency import ActorState, Concurrency, slots
 from raydistill.teacher.limits.messages import Grant, Limits, RateLimits, Report, Snapshot, StopReason
 
@@ -90,6 +92,16 @@ class Governor:
         )
 
     @property
+    def spent(self) -> Amount:
+        """What the calls that are over took."""
+        return Amount(self.spent_usd, self.spent_tokens)
+
+    @property
+    def reserved(self) -> Amount:
+        """What the calls in flight may take at the most."""
+        return Amount(self.reserved_usd, self.reserved_tokens)
+
+    @property
     def reserved_usd(self) -> float:
         """USD that the calls in flight may cost at the most."""
         return sum(actor.reserved_usd for actor in self.actors.values())
@@ -152,7 +164,7 @@ class Governor:
                 return granted, self.request_bucket.wait_s(1.0)
             if self.token_bucket and not self.token_bucket.has(1.0, now):
                 return granted, self.token_bucket.wait_s(1.0)
-            exceeded = self._exceeded(tokens, usd)
+            exceeded = budget.exceeded(self.limits, self.spent, self.reserved, Amount(usd, tokens))
             if exceeded:
                 if self.reserved_tokens <= 0:  # nothing in flight that could give something back
                     self.drain(exceeded)
@@ -165,19 +177,6 @@ class Governor:
             actor.reserved_tokens += tokens
             granted += 1
         return granted, POLL_S
-
-    def _exceeded(self, tokens: int, usd: float) -> StopReason | None:
-        """Return why a call of at most `tokens` and `usd` may not go; None if the budget covers it."""
-        limits = self.limits
-        if limits.usd is not None and self.spent_usd + self.reserved_usd + usd > limits.usd:
-            left = limits.usd - self.spent_usd
-            message = f"the next call may cost ${usd:.4f}, and ${left:.4f} is left"
-            return StopReason("budget", message, limit="usd")
-        if limits.tokens is not None and self.spent_tokens + self.reserved_tokens + tokens > limits.tokens:
-            tokens_left = limits.tokens - self.spent_tokens
-            message = f"the next call may take {tokens:,} tokens, and {tokens_left:,} are left"
-            return StopReason("budget", message, limit="tokens")
-        return None
 
 
 def _bucket(per_minute: float | None, burst_s: float, now: float) -> Bucket | None:

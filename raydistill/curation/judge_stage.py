@@ -1,4 +1,4 @@
-"""The teacher as LLM judge of its own rationales: what it is asked and how its replies are read.
+"""The stage in which the teacher judges its own rationales (its words: method/llm_judge.py).
 
 An answer filter cannot see bad reasoning, and step checks (`method/steps.py`) read only what they know. With
 `curation.llm_judge`, each rationale that would be kept is put to the teacher once more, in a stage of its own with a
@@ -8,7 +8,6 @@ sample is a rule of curation (`rules.rejected_by_llm_judge`).
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 
 import pyarrow as pa
@@ -18,15 +17,10 @@ from raydistill import tables
 from raydistill.config import Settings
 from raydistill.curation import curate
 from raydistill.curation.candidates import KEY
-from raydistill.method import answers, prompts
+from raydistill.method import answers, llm_judge
 from raydistill.method.methods import METHODS
 
 STAGE = "llm_judge"
-
-# "No errors were found" is no "no", and "so the answer is no" restates an answer: a verdict stands by itself, at the
-# beginning or as the last sentence.
-_FIRST = re.compile(r"\W*(yes\b(?!\s+or\b)|no(?=\s*(?:[^\w\s]|\n|$)|\s+because\b))", re.IGNORECASE)
-_LAST = re.compile(r"(?:^|[.!?\n]|\bverdict\b(?:\s+is)?)\W*(yes|no)\W*$", re.IGNORECASE)
 
 
 def judge_prompts(questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table, settings: Settings) -> pa.Table:
@@ -54,20 +48,13 @@ def judge_prompts(questions: pa.Table, zero_shot: pa.Table, few_shot: pa.Table, 
         answer = answers.canonical(row["answer"], question["answer_type"])
         sample_key = {name: row[name] for name in KEY}
         request = {
-            "prompt": prompts.llm_judge(row["question"], rationale, answer),
+            "prompt": llm_judge.prompt(row["question"], rationale, answer),
             "max_tokens": settings.teacher.answer_max_tokens,
             "temperature": 0.0,
             "adaptive": False,
         }
         prompt_rows.append(question | sample_key | request)
     return pa.Table.from_pylist(prompt_rows, schema=tables.JUDGE_PROMPTS)
-
-
-def verdict(reply: str) -> str:
-    """Read a reply as "yes", "no" or "unclear": the word that it begins with or, failing that, ends with."""
-    text = reply.split("\nQ:")[0].strip()
-    match = _FIRST.match(text) or _LAST.search(text)
-    return match[1].lower() if match else "unclear"
 
 
 def read(samples: pa.Table) -> pa.Table:
@@ -85,7 +72,7 @@ def read(samples: pa.Table) -> pa.Table:
         elif row["error_kind"]:
             row["verdict"] = "failed"
         else:
-            row["verdict"] = verdict(row["reply"])
+            row["verdict"] = llm_judge.verdict(row["reply"])
         judgements.append(row)
     return pa.Table.from_pylist(judgements, schema=tables.JUDGEMENTS)
 

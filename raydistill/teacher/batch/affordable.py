@@ -9,6 +9,7 @@ from raydistill.runtime.errors import LimitKind
 from raydistill.runtime.formatting import dollars
 from raydistill.teacher.api.reply import Usage
 from raydistill.teacher.batch.collector import BatchRequest
+from raydistill.teacher.limits.budget import Amount
 from raydistill.teacher.limits.messages import Limits
 from raydistill.teacher.limits.pricing import Price
 from raydistill.teacher.limits.tokens import most_prompt_tokens
@@ -21,18 +22,7 @@ class Exceeded(NamedTuple):
     message: str
 
 
-class Amount(NamedTuple):
-    """Money and tokens."""
-
-    usd: float
-    tokens: int
-
-    def plus(self, usd: float, tokens: int) -> Amount:
-        """Return the sum."""
-        return Amount(self.usd + usd, self.tokens + tokens)
-
-
-class Budget:
+class BatchBudget:
     """The budget of a stage that is bought in batches."""
 
     def __init__(self, limits: Limits, price: Price | None) -> None:

@@ -2,36 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
-
 from raydistill.config import TeacherSettings
 from raydistill.teacher.journal import Folder
-from raydistill.teacher.journal.scan import Spent, spent
+from raydistill.teacher.journal.scan import spent
+from raydistill.teacher.limits.budget import Budget
 from raydistill.teacher.limits.messages import Limits
-
-_Number = TypeVar("_Number", int, float)
-
-
-class Budget(NamedTuple):
-    """Money and tokens; None if there is no limit."""
-
-    usd: float | None
-    tokens: int | None
-
-    @property
-    def is_limited(self) -> bool:
-        """True if money or tokens are limited."""
-        return self.usd is not None or self.tokens is not None
-
-    def less(self, bought: Spent) -> Budget:
-        """Return what is left of it."""
-        usd = None if self.usd is None else self.usd - bought.usd
-        tokens = None if self.tokens is None else self.tokens - bought.tokens
-        return Budget(usd, tokens)
-
-    def within(self, other: Budget) -> Budget:
-        """Return what both budgets allow."""
-        return Budget(_lower(self.usd, other.usd), _lower(self.tokens, other.tokens))
 
 
 def stage_limits(
@@ -65,9 +40,3 @@ def _left(budget: Budget, folder: Folder, run: str, stage: str = "") -> Budget:
     if not budget.is_limited:
         return budget  # the journal need not be read
     return budget.less(spent(folder, run, stage))
-
-
-def _lower(first: _Number | None, second: _Number | None) -> _Number | None:
-    if first is None or second is None:
-        return second if first is None else first
-    return min(first, second)

@@ -11,10 +11,10 @@ import uuid
 from dataclasses import asdict, dataclass
 
 from raydistill.runtime import files
-from raydistill.teacher import journal, stages
-from raydistill.teacher.batch.budget import Amount
+from raydistill.teacher import journal, stage_names
 from raydistill.teacher.batch.collector import BatchRequest
 from raydistill.teacher.caller import Provenance
+from raydistill.teacher.limits.budget import Amount
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Notes:
                 continue
             with self.folder.fs.open_input_stream(f"{self.folder.root}/{name}") as stream:
                 note = Note(**json.loads(stream.readall()))
-            if note.run == self.provenance.run and note.stage in stages.names(self.provenance.stage):
+            if note.run == self.provenance.run and note.stage in stage_names.names(self.provenance.stage):
                 notes.append(note)
         return notes
 

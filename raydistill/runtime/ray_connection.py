@@ -1,6 +1,6 @@
-"""Find or start Ray, and keep it quiet: a new single-node Ray, the job's cluster, or a running one.
+"""Find or start Ray: a new single-node Ray, the job's cluster, or a running one.
 
-Importing this module sets the environment that Ray reads when it is imported, so import it before `ray`.
+Importing this module sets the environment that Ray reads when it is imported (`quiet`), so import it before `ray`.
 """
 
 from __future__ import annotations
@@ -15,31 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from raydistill.runtime import ray_internals
+from raydistill.runtime import quiet, ray_internals
 from raydistill.runtime.errors import UserError
 from raydistill.runtime.formatting import first_line
-
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry, no prompt
-    "RAY_AUTH_MODE": "disabled",  # if it is unset, a local ray.init() writes a token that later commands trip over
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray Data prints a C++ ERROR for every actor pool (ray#53727)
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_worker_niceness": "0",  # 15 by default: other work on the machine then slows a run two- to fourfold
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the controller's poll; the default of 2 s delays every report
-    "TOKENIZERS_PARALLELISM": "false",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-}
-"""What Ray and other libraries read when they are imported or started; a value that is already set stays."""
-
-for _name, _value in ENVIRONMENT.items():
-    os.environ.setdefault(_name, _value)
 
 PORT_TIMEOUT_S = 10
 FORWARDED = ("TOKENIZERS_PARALLELISM", "HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY")
 """Variables that workers on other nodes get as well."""
-NOISY_LOGGERS = ("ray.data", "ray.train", "ray.tune", "ray._private", "httpx", "httpx2", "sentence_transformers")
 
 
 def connect(*, address: str | None = None, num_cpus: int | None = None, include_dashboard: bool = False) -> None:
@@ -85,7 +67,7 @@ def connect(*, address: str | None = None, num_cpus: int | None = None, include_
         raise _unreachable(address, error) from None
     finally:
         ray_internals.forget_gcs_port()
-    quiet()
+    quiet.silence_loggers()
 
 
 @contextmanager
@@ -122,19 +104,6 @@ def _unreachable(address: str, error: Exception) -> UserError:
         f"No Ray cluster answers at {address} (setting ray.address or RAY_ADDRESS): {first_line(error)}",
         "Check the address, and that RAY_AUTH_MODE is the same here and on the cluster.",
     )
-
-
-def quiet() -> None:
-    """Keep Ray and other libraries of this process from printing over our own progress lines."""
-    import ray.data
-
-    for name in NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_options.preserve_order = False  # rows carry ids, so order costs time for nothing
-    context.execution_no_progress_timeout_s = -1  # a long pause for a rate limit is not a hang
 
 
 def _runtime_env() -> dict[str, Any]:
