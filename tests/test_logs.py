@@ -41,7 +41,7 @@ def test_the_log_has_what_loggers_and_progress_say_and_is_continued(store: Store
 def test_how_a_run_ended_is_logged(store: Store) -> None:
     with pytest.raises(OSError, match="gone"), run_log.attach(store):
         raise OSError("the disk is gone")
-    assert "ERROR raydistill: ended with OSError: the disk is gone" in (store.read_text(run_log.LOG_FILE) or "")
+    assert "INFO raydistill: ended with OSError: the disk is gone" in (store.read_text(run_log.LOG_FILE) or "")
     assert not logging.getLogger("raydistill").handlers
 
 
