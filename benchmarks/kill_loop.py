@@ -221,6 +221,7 @@ def disturb(
         time.sleep(rng.uniform(0.0, 0.5))
         if not targets:
             targets += rng.sample(TARGETS, len(TARGETS))
+            targets += rng.sample(sorted(set(TARGETS)), 4)  # taken first: few kills meet each kind too
         actors = ray.workers("MapWorker")
         victims = ray.workers("Governor") if targets[-1] == "governor" else actors
         if not driver.is_alive() or not victims:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "raydistill"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OWN_MODULES = {path.stem for path in (ROOT / "tests").glob("*.py")} | {"raydistill", "support"}
-COME_WITH = {"pydantic_core": "pydantic", "tensorboardX": "ray"}
+COME_WITH = {"pydantic_core": "pydantic", "tensorboardX": "ray", "requests": "pooch", "urllib3": "pooch"}
 """Modules that a declared dependency promises to bring."""
 
 
@@ -28,7 +28,7 @@ def imported_modules(folder: Path) -> set[str]:
                 modules |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 modules.add(node.module.split(".")[0])
-    return modules - sys.stdlib_module_names - OWN_MODULES
+    return modules - sys.stdlib_module_names - OWN_MODULES - {"_typeshed"}  # type checkers bring it
 
 
 def declared(*extras: str) -> set[str]:

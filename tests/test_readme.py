@@ -69,12 +69,18 @@ def test_every_file_and_setting_that_is_named_exists() -> None:
 
 
 @pytest.mark.slow
-def test_the_first_command_runs_at_a_toy_size(tmp_path: Path, tiny_gpt2: Path) -> None:
-    """As a newcomer gives it, from the root of a clone, with fewer questions and a tiny student."""
+def test_the_first_command_runs_at_a_toy_size(local_ray: None, tmp_path: Path, tiny_gpt2: Path) -> None:
+    """As a newcomer gives it, from the root of a clone, with fewer questions and a tiny student.
+
+    It joins the tests' Ray; `.ci/run` runs the quickstart in a Ray of its own.
+    """
+    import ray
+
+    environment = os.environ | {"COLUMNS": "120", "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
     job = FIRST[0].partition("&& python ")[2].split()
     toy = [*TOY_SIZE.split(), "--students.models", str(tiny_gpt2), "--run_dir", str(tmp_path / "run")]
     done = subprocess.run(
-        [sys.executable, *job, *toy], cwd=ROOT, env=os.environ | {"COLUMNS": "120"}, text=True, timeout=240,
+        [sys.executable, *job, *toy], cwd=ROOT, env=environment, text=True, timeout=240,
         capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

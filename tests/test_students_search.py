@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import runpy
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import psutil
 import pytest
 from support.students import settings, tables, train
 
+from raydistill.cli import tune
 from raydistill.config import SearchSettings, Settings
 from raydistill.runtime.errors import SettingsError
 from raydistill.runtime.progress import Progress
@@ -166,7 +166,7 @@ def test_the_job_searches_with_asha(
     assert len(json.loads(left["stopped.json"][0].read_text())["epochs"]) < 20
     assert "became nan in epoch 1" in " ".join(done.stdout.split())
 
-    runpy.run_path(str(JOB))["main"]([*options, "[1.0e-12, 0.3]", "--local"])
+    tune.main([*options, "[1.0e-12, 0.3]", "--local"])
     again = capsys.readouterr()
     assert "2 trials" in again.err
     assert "stopped" in again.out  # and not trained to its end

@@ -31,5 +31,6 @@ def test_an_estimate_takes_time_in_proportion_to_the_questions() -> None:
         assert [(cost.stage, cost.questions) for cost in costs] == [("zero_shot", n), ("few_shot", n)]
         return time.process_time() - started
 
-    seconds(500)
-    assert seconds(16_000) / seconds(2_000) < 20  # 8 if it is linear; with every row's own mean, above 40
+    pairs = [(seconds(2_000), seconds(16_000)) for _ in range(2)]
+    small, large = (min(times) for times in zip(*pairs, strict=True))
+    assert large / small < 24  # 8 if it is linear; with every row's own mean, above 40

@@ -242,7 +242,7 @@ def _exemplar(q: Row, method: str, cluster: int, draw: random.Random) -> Row:
             "rank": i,
             "distance": 0.1 * i,
             "condition": draw.choice(["correct", "lines"]),
-            "reason": "wrong answer: 3, not 4",
+            "reason": "not chosen",
         }
         for i in range(rank)
     ]
