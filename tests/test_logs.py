@@ -68,3 +68,10 @@ def test_a_result_shows_its_report_and_reads_its_tables(tmp_path: Path) -> None:
     assert "75.0 %" in html
     assert "&lt;gpt2&gt;" in html
     assert str(tmp_path) in str(result)
+
+
+def test_a_log_that_cannot_be_written_ends_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / run_log.LOG_FILE).mkdir()
+    with run_log.attach(Store(str(tmp_path))):
+        logging.getLogger("raydistill").info("a line")
+    assert capsys.readouterr().err == ""

@@ -182,6 +182,17 @@ def test_download_once(server: FileServer) -> None:
     ]
 
 
+def test_a_cached_file_needs_no_lock(server: FileServer) -> None:
+    """A cache that several users share may be read-only for this one."""
+    first = load(tasks=["coin_flip"], source="published")
+    locks = list(cache.folder("questions").rglob("*.lock"))
+    assert locks
+    for lock in locks:
+        lock.unlink()
+    assert load(tasks=["coin_flip"], source="published").equals(first)
+    assert not list(cache.folder("questions").rglob("*.lock"))
+
+
 def test_a_broken_download_is_tried_again(server: FileServer) -> None:
     server.broken_answers = 1
     assert load(tasks=["coin_flip"], source="published").num_rows == 500
@@ -235,6 +246,10 @@ def test_no_network(
     with caplog.at_level(logging.WARNING):
         assert load(tasks=["coin_flip"]).equals(load(tasks=["coin_flip"], source="generated"))
     assert "the questions are generated" in caplog.text
+    monkeypatch.setenv("RAYDISTILL_DATA_URL", "http://user:secret-token@127.0.0.1:9")
+    with pytest.raises(QuestionsError) as error, caplog.at_level(logging.INFO):
+        load(tasks=["svamp"])
+    assert "secret-token" not in f"{error.value} {caplog.text}"
     monkeypatch.setenv("RAYDISTILL_DATA_URL", "ftp://x")
     with pytest.raises(QuestionsError, match="no http"):
         load(tasks=["svamp"])

@@ -31,6 +31,8 @@ EPILOG = (
 )
 BOOLEAN_FLAGS = {f"--{name}" for name, info in leaves(Settings) if info.annotation is bool}
 LIST_FLAGS = {f"--{name}" for name, info in leaves(Settings) if is_list(info)}
+SECTION_FLAGS = {f"--{name.rpartition('.')[0]}" for name, _ in leaves(Settings) if "." in name} - {"--teacher"}
+"""Sections are no settings; `--teacher KIND` is short for `--teacher.kind`."""
 
 
 class _Flags(Settings, BaseSettings):
@@ -87,6 +89,9 @@ class SettingsParser:
         return validation.validate(tree, source), options
 
     def _parse_flags(self, argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+        for argument in argv:
+            if argument.split("=")[0] in SECTION_FLAGS:  # pydantic-settings would take JSON here
+                raise self._unknown_flag(argument)
         try:
             options, unknown = self._parser.parse_known_args(argv)
             if unknown:
@@ -138,7 +143,7 @@ def _normalise(argv: Sequence[str]) -> list[str]:
         elif previous in LIST_FLAGS:
             normalised.append(_json_list(argument))
         else:
-            normalised.append(argument)
+            normalised.append("null" if argument == "~" else argument)  # YAML's two names for nothing
     return normalised
 
 

@@ -66,10 +66,10 @@ def _look_up(path: list[str]) -> tuple[type[Section], FieldInfo | None]:
     """Return the section that the last part of `path` belongs to, and its field if there is one."""
     section: type[Section] = Settings
     info: FieldInfo | None = None
-    for part in path:
+    for i, part in enumerate(path):
         info = section.model_fields.get(part)
         inner = section_of(info) if info else None
-        if inner is None or part == path[-1]:
+        if inner is None or i == len(path) - 1:
             break
         section = inner
     return section, info

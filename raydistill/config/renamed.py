@@ -49,8 +49,8 @@ RENAMED = {
     "cascade.teacher_share": "cascade.teacher_fraction",
     "ray.cpus": "ray.num_cpus",
     "ray.dashboard": "ray.include_dashboard",
-    "max_usd": "budget_usd",
-    "max_tokens": "budget_tokens",
+    "max_usd": "teacher.budget_usd",
+    "max_tokens": "teacher.budget_tokens",
 }
 """Old to new, as dotted names; the last two are shorthands of the command line."""
 

@@ -141,7 +141,7 @@ def _curate(
 ) -> pa.Table:
     train = questions.filter(pc.equal(questions["split"], "train"))
     parts = [tables.TRAINING.empty_table()]
-    parts += [_without_teacher(train, name) for name in methods if not METHODS[name].asks_teacher]
+    parts += [_without_teacher(train, name) for name in dict.fromkeys(methods) if not METHODS[name].asks_teacher]
     for table in samples:
         parts += _in_chunks(_decided(candidates.of_question(table, train, methods, degrees), rules))
     return pa.concat_tables(parts).sort_by(candidates.ascending(KEY))

@@ -32,7 +32,7 @@ def attach(store: Store) -> Iterator[None]:
     logger = logging.getLogger(PACKAGE_LOGGER)
     buffer = io.StringIO()
     if store.is_local:
-        file_handler: logging.Handler = logging.FileHandler(f"{store.root}/{LOG_FILE}", encoding="utf-8", delay=True)
+        file_handler: logging.Handler = _LogFile(f"{store.root}/{LOG_FILE}", encoding="utf-8", delay=True)
     else:
         file_handler = logging.StreamHandler(buffer)
     file_handler.setFormatter(_formatter())
@@ -54,6 +54,21 @@ def attach(store: Store) -> Iterator[None]:
         file_handler.close()
         if not store.is_local:
             _append(store, buffer.getvalue())
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that storage may reject (a full disk, a folder in its place) without ending the run."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing: there is no other place to say it in."""
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 def _formatter() -> logging.Formatter:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from raydistill.config import CascadeSettings
+from raydistill.runtime.stage_formats import STAGE_FORMATS
 from raydistill.runtime.store import Store, fingerprint
 
 INPUTS = ("questions", "training", "students", "predictions", "zero_shot", "few_shot")
@@ -115,7 +116,7 @@ def key(store: Store) -> str:
     for name in INPUTS:
         manifest = store.manifest(name) or {}
         contents.append(manifest.get("content"))
-    return fingerprint("cascade", contents)
+    return fingerprint("cascade", STAGE_FORMATS["cascade"], contents)
 
 
 def goal(settings: CascadeSettings) -> str:

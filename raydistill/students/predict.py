@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from raydistill.config import Affects, Settings, StudentSettings
 from raydistill.runtime.progress import Progress
+from raydistill.runtime.stage_formats import STAGE_FORMATS
 from raydistill.runtime.store import Store, content_hash, fingerprint
 from raydistill.students import card
 from raydistill.students.answering import Assignment, answer
@@ -101,7 +102,8 @@ def _finish(work: _Work, predictions: pa.Table, settings: Settings, store: Store
 
 
 def _key(questions: pa.Table, settings: StudentSettings, checkpoint: str) -> str:
-    return fingerprint("predictions", content_hash(questions), settings.affecting(Affects.PREDICTIONS), checkpoint)
+    values = settings.affecting(Affects.PREDICTIONS)
+    return fingerprint("predictions", STAGE_FORMATS["predictions"], content_hash(questions), values, checkpoint)
 
 
 def _read(store: Store, trial: str, key: str) -> pa.Table | None:

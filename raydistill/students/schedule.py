@@ -56,13 +56,9 @@ def run_in_process(trials: list[Trial], store: Store, stage: Stage) -> None:
             "in_process": True,
             "on_report": on_report,
         }
-        trainer = TorchTrainer(
-            _fit,
-            train_loop_config=dict(config),
-            scaling_config=ray.train.ScalingConfig(num_workers=0),
-        )
+        scaling_config = ray.train.ScalingConfig(num_workers=0)
         try:
-            trainer.fit()
+            TorchTrainer(_fit, train_loop_config=dict(config), scaling_config=scaling_config).fit()
         except Exception as error:  # this trial's own failure; the others go on
             trial_files.write_error(trial, f"{type(error).__name__}: {error}", store, traceback.format_exc())
         stage.update(stage.done + 1)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from raydistill.config import Affects, StudentSettings
 from raydistill.method import answers
 from raydistill.runtime.files import identity
+from raydistill.runtime.stage_formats import STAGE_FORMATS
 from raydistill.runtime.store import content_hash, fingerprint
 
 
@@ -116,7 +117,8 @@ def _key(point: GridPoint, settings: StudentSettings, texts: pa.Table, test: pa.
         # Answers decide which epoch's weights are kept, and these settings decide the answers.
         affecting |= settings.affecting(Affects.PREDICTIONS)
     what = [identity(point.student), point.task, point.method, point.degree, point.seed, affecting]
-    return fingerprint(what, [content_hash(texts), content_hash(test), validation_ids.to_pylist()])
+    data = [content_hash(texts), content_hash(test), validation_ids.to_pylist()]
+    return fingerprint(STAGE_FORMATS["students"], what, data)
 
 
 def _kept_texts(point: GridPoint, training: pa.Table) -> pa.Table:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,8 @@ def _cached_or_downloaded(name: str, url: str, sha256: str) -> Path:
 
     pooch.get_logger().setLevel(logging.WARNING)  # it prints every download
     path = cache.folder("questions") / name
+    if path.is_file() and file_hash(path) == sha256:
+        return path  # without the lock: a shared cache may be read-only
     files = pooch.create(
         path=cache.folder("questions"),
         base_url="",
@@ -87,7 +90,7 @@ def _cached_or_downloaded(name: str, url: str, sha256: str) -> Path:
     )
     try:
         if not path.is_file():
-            log.info("%s is downloaded from %s", name, url)
+            log.info("%s is downloaded from %s", name, _without_login(url))
             path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):  # another process may want it too
             return Path(files.fetch(name, downloader=_download))
@@ -138,8 +141,13 @@ def _why_unreachable(error: requests.ConnectionError) -> str:
     return str(failure.reason.__cause__ or failure.reason)
 
 
+def _without_login(url: str) -> str:
+    """Return an address without a user name and password: a mirror's may hold a token."""
+    return re.sub(r"(?<=//)[^/@]*@", "", url)
+
+
 def _unavailable(name: str, url: str, reason: str) -> Unavailable:
     return Unavailable(
-        f"Cannot download {url}: {reason.rstrip('.')}.",
+        f"Cannot download {_without_login(url)}: {reason.replace(url, _without_login(url)).rstrip('.')}.",
         f"Check the network, or set RAYDISTILL_DATA_DIR to a folder that has the file as {name}.",
     )

@@ -6,6 +6,7 @@ Reads only; safe while the run works.
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -121,3 +122,7 @@ def _failed(stage: str, failed: pa.Table, shown: int) -> list[str]:
 def _tail(text: str) -> str:
     hidden = len(text) - SHOWN_CHARS
     return text if hidden <= 0 else f"… ({hidden:,} characters before) …{text[-SHOWN_CHARS:]}"
+
+
+if __name__ == "__main__":  # the command of version 0.1
+    sys.exit("This is now: raydistill inspect RUN_DIR")

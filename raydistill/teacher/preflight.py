@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from typing import TYPE_CHECKING
 
 from raydistill.config import TeacherSettings
 from raydistill.runtime.errors import TeacherError
+from raydistill.teacher import refused_parameters
 from raydistill.teacher.api import errors
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.errors import CallError
-
-if TYPE_CHECKING:
-    from raydistill.teacher import refused_parameters
 from raydistill.teacher.endpoint import Endpoint
 
 LISTED = 5  # models that an error lists if none has a similar name

@@ -231,7 +231,7 @@ def _cluster(
         total: how many were passed over.
         questions: rows of QUESTIONS by id, for the candidates that are listed.
     """
-    reasons = Counter(labels.condition(candidate["condition"]) for candidate in candidates)
+    reasons = Counter(labels.condition(candidate.get("condition") or candidate["reason"]) for candidate in candidates)
     listed = []
     for candidate in candidates[:LISTED]:
         question = _clipped(questions.get(candidate["question_id"]))
