@@ -22,7 +22,7 @@ def encode(rows: pa.Table, task: str, student: models.Student) -> list[batching.
 def trial(student: str, task: str, rows: pa.Table, empty: pa.Table, questions: pa.Table, run: str) -> Trial:
     """Describe a trial of these rows, without validation rows of its own (`empty`)."""
     return Trial(
-        trial=f"benchmark-{task}",
+        key=f"benchmark-{task}",
         task=task,
         method="fine_tune_cot",
         degree=1,

@@ -23,9 +23,6 @@ from raydistill.teacher.limits import pricing
 from raydistill.teacher.limits.budget import Budget
 from raydistill.teacher.open_endpoint import open_endpoint
 
-Input = object
-"""What a stage depends on: a table counts by its content, a settings section and any JSON value by value."""
-
 
 class RunContext:
     """One run of the pipeline."""
@@ -42,7 +39,7 @@ class RunContext:
     def stage(
         self,
         name: str,
-        inputs: Sequence[Input],
+        inputs: Sequence[object],
         make: Callable[[], pa.Table],
         count_failed: Callable[[pa.Table], int] | None = None,
     ) -> pa.Table:
@@ -50,7 +47,8 @@ class RunContext:
 
         Args:
             name: of the table.
-            inputs: what the table depends on, beside the stage's code (runtime.stage_formats).
+            inputs: what the table depends on, beside the stage's code (runtime.stage_formats): a table counts by its
+                content, a settings section and any JSON value by value.
             make: makes the table.
             count_failed: how many of its rows the next command should try again; by default those with an `error`.
         """
@@ -64,14 +62,14 @@ class RunContext:
         return self.store.write(name, table, key, failed=failed)
 
     @property
-    def teacher_settings(self) -> list[Input]:
+    def teacher_settings(self) -> list[object]:
         """What the teacher's answers depend on, beside the prompts."""
         teacher = self.settings.teacher
         gguf = teacher.local.gguf if teacher.kind == "local" else None
         return [teacher.affecting(Affects.RESULT), identity(gguf or "")]
 
     @property
-    def student_settings(self) -> list[Input]:
+    def student_settings(self) -> list[object]:
         """What students and their answers depend on, beside the training text."""
         students = self.settings.students
         values = students.affecting(Affects.RESULT | Affects.PREDICTIONS | Affects.GRID)
@@ -107,7 +105,7 @@ def _count_errors(table: pa.Table) -> int:
     return pc.sum(pc.not_equal(table["error"], "")).as_py() or 0
 
 
-def _fingerprinted(value: Input) -> object:
+def _fingerprinted(value: object) -> object:
     """Return a value as it counts in a fingerprint: a table by its content, a section by its settings."""
     if isinstance(value, pa.Table):
         return content_hash(value)

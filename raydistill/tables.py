@@ -62,7 +62,7 @@ SAMPLES = pa.schema(
         ("robust_correct", pa.bool_()),
         ("published_prediction", pa.string()),  # by the rules of Ho et al. 2023
         ("published_correct", pa.bool_()),
-        ("answered_by", pa.string()),  # rationale | second_call | none
+        ("answered_by", pa.string()),  # rationale | answer_call | none
         ("finish_reason", pa.string()),  # of the rationale call
         ("calls", pa.int32()),  # requests that this sample needed (a request for n samples counts for the first)
         ("attempts", pa.int32()),  # requests sent, retries included

@@ -183,7 +183,7 @@ def test_teacher_figures_leave_failed_answers_out_and_count_questions_not_sample
         assert (row.n, row.failed) == (len(good), len(mine) - len(good))
         assert row.accuracy == pytest.approx(sum(r["correct"] for r in good) / len(good))
         assert row.no_answer == pytest.approx(sum(r["prediction"] is None for r in good) / len(good))
-        assert row.answer_call == pytest.approx(sum(r["answered_by"] == "second_call" for r in good) / len(good))
+        assert row.answer_call == pytest.approx(sum(r["answered_by"] == "answer_call" for r in good) / len(good))
         assert row.truncated == pytest.approx(sum(r["finish_reason"] == "length" for r in good) / len(good))
     diverse = rows[-1]
     assert (diverse.questions, diverse.n > 150) == (50, True)

@@ -62,7 +62,7 @@ def test_zero_shot_with_faults_ledger_equals_server_and_a_second_run_is_free(
     assert samples["question_id"].to_pylist() == [f"q{i:05}" for i in range(40)]
     row = samples.to_pylist()[7]
     assert (row["rationale"], row["answer_text"]) == (" 3 and 2 make 5.", " 5 apples.")
-    assert (row["prediction"], row["correct"], row["answered_by"]) == ("5", True, "second_call")
+    assert (row["prediction"], row["correct"], row["answered_by"]) == ("5", True, "answer_call")
     assert (row["calls"], row["attempts"], row["error_kind"], row["finish_reason"]) == (2, 3, "", "stop")
     stats, sums = server.stats(), total(Store(settings.run_path))
     for name in ("prompt_tokens", "cached_tokens", "completion_tokens"):
@@ -104,7 +104,7 @@ def test_few_shot_asks_again_only_where_the_rationale_holds_no_answer(
     samples = run("few_shot", prompt_table(6, degree=4, adaptive=True), settings_for(server, tmp_path)).to_pylist()
     assert len(samples) == 24
     mine = [row for row in samples if row["question_id"] == "q00003"]
-    assert [row["answered_by"] for row in mine] == ["rationale", "second_call"] * 2
+    assert [row["answered_by"] for row in mine] == ["rationale", "answer_call"] * 2
     assert [row["rationale"].strip() for row in mine[:2]] == ["3 + 2 = 5.", "It is some."]
     assert [row["correct"] for row in mine] == [True] * 4
     wrong = [row for row in samples if row["question_id"] == "q00004"]

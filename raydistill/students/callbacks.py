@@ -215,7 +215,7 @@ class TrainingCallback(TrainerCallback):
 
     def _report(self, state: TrainerState, checkpoint: Path | None) -> None:
         report: Report = {
-            "trial": self.trial.trial,
+            "trial": self.trial.key,
             "step": state.global_step,
             "steps": state.max_steps,
             "epoch": len(self.history),

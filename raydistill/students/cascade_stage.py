@@ -120,7 +120,7 @@ def _validation_assignments(
 ) -> list[Assignment]:
     """Return the students that were trained with these settings, with their validation questions."""
     trials, _ = grid.plan(questions, training, settings, store)
-    validation = {trial.trial: trial.validation for trial in trials}
+    validation = {trial.key: trial.validation for trial in trials}
     assignments = []
     for student in student_rows(students):
         if student.trial in validation and not student.error:

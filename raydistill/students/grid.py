@@ -194,4 +194,4 @@ def _row(trial: Trial, store: Store) -> StudentRow:
 
 def _row_of(trial: Trial) -> StudentRow:
     """Return the row of a trial of which nothing else is known."""
-    return StudentRow(trial.trial, trial.task, trial.method, trial.degree, trial.student, trial.seed)
+    return StudentRow(trial.key, trial.task, trial.method, trial.degree, trial.student, trial.seed)

@@ -161,7 +161,7 @@ def _row(base: Trial, point: SearchPoint, store: Store) -> SearchRow:
         trial.student,
         trial.method,
         trial.degree,
-        trial.trial,
+        trial.key,
         **point._asdict(),
         stopped=outcome is not None and outcome.stopped,
         error=trial_files.read_error(trial, store),

@@ -51,7 +51,7 @@ def vary(base: Trial, point: SearchPoint) -> Trial:
     """Return `base` with other hyper-parameters, under a name of its own."""
     options = point._asdict()
     settings = base.settings.model_copy(update=options)
-    return replace(base, settings=settings, trial=fingerprint("search", base.trial, options)[:16])
+    return replace(base, settings=settings, key=fingerprint("search", base.key, options)[:16])
 
 
 def optuna_search(
@@ -91,7 +91,7 @@ def suggested_trial(base: Trial, config: dict[str, Any]) -> Trial:
     batch_size = int(config["per_device_train_batch_size"])
     point = SearchPoint(_rounded(config["learning_rate"]), batch_size)
     trial = vary(base, point)
-    note = {"base": base.trial, "point": point._asdict()}
+    note = {"base": base.key, "point": point._asdict()}
     Store(base.run).write_text(f"{trial.folder}/{POINT_FILE}", json.dumps(note))
     return trial
 
@@ -107,7 +107,7 @@ def suggested_points(base: Trial, store: Store) -> list[SearchPoint]:
     for folder in sorted(folders):
         text = store.read_text(f"students/{folder}/{POINT_FILE}")
         note = json.loads(text) if text else {}
-        if note.get("base") == base.trial:
+        if note.get("base") == base.key:
             tried.append(SearchPoint(**note["point"]))
     return tried
 

@@ -33,7 +33,7 @@ class GridPoint(NamedTuple):
 class Trial:
     """One point of the grid, with its rows."""
 
-    trial: str
+    key: str
     """Hash of everything that the trained weights depend on."""
     task: str
     method: str
@@ -63,7 +63,7 @@ class Trial:
     @property
     def folder(self) -> str:
         """Relative to the run's directory."""
-        return f"students/{self.trial}"
+        return f"students/{self.key}"
 
 
 def make_trial(point: GridPoint, questions: pa.Table, training: pa.Table, settings: StudentSettings, run: str) -> Trial:
@@ -87,7 +87,7 @@ def make_trial(point: GridPoint, questions: pa.Table, training: pa.Table, settin
     else:
         test = task_questions.slice(0, 0)
     return Trial(
-        trial=_key(point, settings, texts, test, validation_ids)[:16],
+        key=_key(point, settings, texts, test, validation_ids)[:16],
         task=point.task,
         method=point.method,
         degree=point.degree,

@@ -117,7 +117,7 @@ class _AfterRationale(NamedTuple):
                 row,
                 self.prompt,
                 answer.answer.text,
-                answered_by="second_call",
+                answered_by="answer_call",
                 extraction=self.settings.extraction,
             )
         return samples.finished(row, calls)

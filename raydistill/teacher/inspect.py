@@ -105,7 +105,7 @@ def _samples(stage: str, samples: pa.Table) -> str:
     right = pc.sum(samples["correct"]).as_py() or 0
     return (
         f"{stage}: {samples.num_rows:,} samples, {right:,} right; answered by rationale {answered_by['rationale']:,}, "
-        f"answer call {answered_by['second_call']:,}, none {answered_by['none']:,}"
+        f"answer call {answered_by['answer_call']:,}, none {answered_by['none']:,}"
     )
 
 

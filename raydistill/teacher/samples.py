@@ -103,7 +103,7 @@ def with_answer(
         row: the row so far.
         prompt: its question.
         text: the answer text.
-        answered_by: rationale or second_call.
+        answered_by: rationale or answer_call.
         extraction: the rules that decide `prediction` and `correct`.
         in_rationale: the robust rules' answer, if it was found while the rationale was read.
     """

@@ -77,7 +77,7 @@ def sentence(ledger: pa.Table, samples: pa.Table, rejected: Iterable[str]) -> st
         rejected: parameters that the model does not take.
     """
     tokens = _sum(ledger, "prompt_tokens") + _sum(ledger, "completion_tokens")
-    answer_calls = _count(samples, "answered_by", "second_call")
+    answer_calls = _count(samples, "answered_by", "answer_call")
     unasked = _count(samples, "error_kind", BUDGET)
     failed = samples.num_rows - _count(samples, "error_kind", "") - unasked
     reused = _sum(ledger, "reused")

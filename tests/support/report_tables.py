@@ -205,7 +205,7 @@ def _sample(q: Row, method: str, degree: int, index: int, draw: random.Random) -
     answered_by = "none"
     if answered and not lost:
         prediction = q["answer"] if right else _other(q["answer"])
-        answered_by = "rationale" if METHODS[method].answer_call == "if_missing" else "second_call"
+        answered_by = "rationale" if METHODS[method].answer_call == "if_missing" else "answer_call"
     return {
         **{name: q[name] for name in ("question_id", "task", "split")},
         "method": method,
