@@ -18,7 +18,7 @@ QUESTIONS = pa.schema(
         ("question_id", pa.string()),  # stable hash of task, source row and question text
         ("question", pa.string()),
         ("answer", pa.string()),  # gold, as the benchmark prints it ("43.0", "B", "yajo", "yes")
-        ("answer_type", pa.string()),  # number | letter | yes_no | letters | text
+        ("answer_type", pa.string()),  # a type of method/answer_types.py
         ("choices", pa.list_(pa.string())),  # option texts of a letter question, in order A, B, …; else empty
         ("source_row", pa.int64()),  # row in the source file or generator, from 0
     ]
@@ -51,7 +51,7 @@ SAMPLES = pa.schema(
         ("question_id", pa.string()),
         ("task", pa.string()),
         ("split", pa.string()),
-        ("method", pa.string()),  # fine_tune_cot (zero-shot) | few_shot_unfiltered | new_fine_tune_cot
+        ("method", pa.string()),  # one that asks the teacher (method/methods.py)
         ("degree", pa.int32()),  # 1: greedy; D > 1: D samples at a temperature
         ("sample_index", pa.int32()),
         ("rationale", pa.string()),  # completion without the answer sentence where that held the answer
@@ -92,7 +92,7 @@ EMBEDDINGS = pa.schema([("question_id", pa.string()), ("task", pa.string()), ("e
 EXEMPLARS = pa.schema(
     [
         ("task", pa.string()),
-        ("method", pa.string()),  # few_shot_unfiltered | new_fine_tune_cot
+        ("method", pa.string()),  # one whose prompt has exemplars
         ("cluster", pa.int32()),
         ("cluster_size", pa.int32()),
         ("rank", pa.int32()),  # 0: the question nearest to the centre
@@ -141,12 +141,12 @@ JUDGEMENTS = pa.schema(
 TRAINING = pa.schema(
     [
         ("task", pa.string()),
-        ("method", pa.string()),  # vanilla | fine_tune_cot | few_shot_unfiltered | new_fine_tune_cot
+        ("method", pa.string()),  # one that students are trained by
         ("degree", pa.int32()),
         ("question_id", pa.string()),
         ("sample_index", pa.int32()),
         ("question", pa.string()),
-        ("rationale", pa.string()),  # "" for vanilla
+        ("rationale", pa.string()),  # "" if the student learns the answer alone
         ("answer", pa.string()),  # gold
         ("kept", pa.bool_()),
         # Why it is not kept, "" for kept rows (curation/rules.py): failed | no_answer | wrong_answer | empty_rationale
@@ -173,7 +173,7 @@ STUDENTS = pa.schema(
         (
             "method",
             pa.string(),
-        ),  # untrained | untrained_cot | vanilla | fine_tune_cot | few_shot_unfiltered | new_fine_tune_cot
+        ),  # of method/methods.py
         ("degree", pa.int32()),
         ("student", pa.string()),
         ("seed", pa.int64()),

@@ -138,7 +138,8 @@ def body(request, samples):
 def read_reply(content, headers, prompt):
     message = json.loads(content)
     usage = Usage(message["usage"]["input_tokens"], 0, message["usage"]["output_tokens"])
-    return Reply([message["content"][0]["text"]], [message["stop_reason"]], usage, False, None)
+    ended = {"max_tokens": "length"}.get(message["stop_reason"], "stop")
+    return Reply([message["content"][0]["text"]], [ended], usage, False, None)
 
 def read_error(status, content):
     error = json.loads(content)["error"]
@@ -194,7 +195,7 @@ def test_a_new_dialect_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     request = Request(URL, "messages", "m", "Q: 3 + 2?", 16, 0.0, ("\nQ:",))
     reply, refusal = asyncio.run(talk())
     monkeypatch.delitem(sys.modules, "raydistill.teacher.api.messages")
-    assert reply == Reply(["It is 5."], ["end_turn"], Usage(7, 0, 3), False, None)
+    assert reply == Reply(["It is 5."], ["stop"], Usage(7, 0, 3), False, None)
     assert requests[0]["stop_sequences"] == ["\nQ:"]
     assert refusal.code == "invalid_request_error"
     assert (refusal.kind, refusal.param, request.refused_parameter(refusal)) == ("refused", "stop_sequences", "stop")

@@ -36,6 +36,7 @@ def classify(
         (429, {"message": "slow down"}, 1, ("rate_limit", "")),
         (429, {"message": NO_CREDIT, "code": "insufficient_quota"}, 1, ("fatal", "insufficient_quota", "", True)),
         (429, {"message": "limit", "code": "billing_hard_limit_reached"}, 1, ("fatal", "insufficient_quota", "", True)),
+        (400, {"message": NO_CREDIT, "code": "insufficient_quota"}, 1, ("fatal", "insufficient_quota", "", True)),
         (408, {"message": "timeout"}, 1, ("transient", "")),
         (409, {"message": "conflict"}, 1, ("transient", "")),
         (425, {"message": "too early"}, 1, ("transient", "")),

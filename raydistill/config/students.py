@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from raydistill.config.base import Affects, MethodName, Section
+from raydistill.method import methods
 
 
 class StudentSettings(Section):
@@ -14,10 +15,11 @@ class StudentSettings(Section):
 
     models: Annotated[list[str], Affects.GRID] = ["smollm2-135m"]
     """Models to train: smollm2-135m (from PyPI), hub ids (t5-small, google/flan-t5-base, gpt2 …) or folders."""
-    methods: Annotated[list[MethodName], Affects.GRID] = ["vanilla", "new_fine_tune_cot"]
-    """What the students learn from. vanilla: answers alone. fine_tune_cot: zero-shot rationales. few_shot_unfiltered:
-    rationales from prompts with clustered exemplars. new_fine_tune_cot: the same with correct, well-formed
-    exemplars."""
+    methods: Annotated[list[MethodName], Affects.GRID] = Field(
+        ["vanilla", "new_fine_tune_cot"],
+        description="How the students are trained. "
+        + " ".join(f"{method.name}: {method.label}." for method in methods.trained()),
+    )
     degrees: Annotated[list[int], Affects.GRID] = [1]
     """Degrees of reasoning D, the number of rationales per train question. D = 1 is greedy, D > 1 is sampled."""
     evaluate_untrained: Annotated[bool, Affects.GRID] = True

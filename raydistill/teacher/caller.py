@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
-from raydistill.teacher.api import retries
+from raydistill.teacher.api import errors, retries
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.errors import CallError, Kind
 from raydistill.teacher.api.reply import Reply
@@ -23,7 +23,6 @@ from raydistill.teacher.limits.permits import Permits, Stopped
 from raydistill.teacher.limits.pricing import Price
 from raydistill.teacher.limits.tokens import most_prompt_tokens
 
-FATAL_AT_ONCE = (401, 429)  # statuses of a wrong key and an empty account: they are about every call
 FATAL_IN_A_ROW = 10  # 403 and 404 may be about one prompt; so many without one success are about all
 
 
@@ -230,7 +229,8 @@ class Caller:
             self.permits.abort(StopReason("parameter", parameter=parameter))
         if error.fatal_for_all:
             self._fatal_in_a_row += 1
-            if error.status in FATAL_AT_ONCE or self._fatal_in_a_row >= FATAL_IN_A_ROW:
+            is_certain = error.status == 401 or error.code == errors.NO_CREDIT  # a wrong key, an empty account
+            if is_certain or self._fatal_in_a_row >= FATAL_IN_A_ROW:
                 self.permits.abort(StopReason("fatal", error.message))
 
     def _reserve(self, request: Request, n: int) -> tuple[int, float]:

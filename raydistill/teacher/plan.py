@@ -1,7 +1,7 @@
 """What the teacher is asked: one row for each question, method and degree of reasoning (method.md: section 5 variants).
 
-zero_shot   greedy over all splits (exemplars are chosen from it, and fine_tune_cot trains on it);
-            D samples over train if fine_tune_cot needs D > 1
+zero_shot   for the methods whose prompt has no exemplars: greedy over all splits, and D samples over train if D > 1;
+            exemplars are chosen from the greedy ones of fine_tune_cot
 few_shot    for the methods whose prompt has exemplars: greedy over all splits, or D samples over train
 """
 
@@ -32,19 +32,28 @@ def few_shot_methods(settings: Settings) -> list[Method]:
 
 
 def zero_shot_prompts(questions: pa.Table, settings: Settings) -> pa.Table:
-    """Return the PROMPTS of the zero-shot stage; both calls are always made, as in Ho et al. 2023."""
-    degrees: set[int] = set()
-    if few_shot_methods(settings) and not settings.exemplars.file:
-        degrees.add(1)  # exemplars are chosen from the greedy samples
-    if ZERO_SHOT.name in settings.students.methods:
-        degrees.update({1, *settings.students.degrees})
+    """Return the PROMPTS of the zero-shot stage: those of this run's zero-shot methods, and of what exemplars need.
+
+    Methods with the same prompt share its completions: the journal's key does not know the method.
+    """
     plan = []
-    for degree in sorted(degrees):
-        for question in rows(questions):
-            if _is_asked(question, degree):
-                prompt = prompts.zero_shot(question["question"])
-                plan.append(_row(question, ZERO_SHOT, degree, prompt, settings.teacher))
+    for method in METHODS.values():
+        for degree in _zero_shot_degrees(method, settings):
+            for question in rows(questions):
+                if _is_asked(question, degree):
+                    prompt = prompts.zero_shot(question["question"])
+                    plan.append(_row(question, method, degree, prompt, settings.teacher))
     return _table(plan)
+
+
+def _zero_shot_degrees(method: Method, settings: Settings) -> list[int]:
+    """Return the degrees at which the zero-shot stage asks for `method`; [] if it has no need of it."""
+    degrees: set[int] = set()
+    if method == ZERO_SHOT and few_shot_methods(settings) and not settings.exemplars.file:
+        degrees.add(1)  # exemplars are chosen from the greedy samples
+    if method.prompt == "zero_shot" and method.name in settings.students.methods:
+        degrees.update({1, *settings.students.degrees})
+    return sorted(degrees)
 
 
 def few_shot_prompts(questions: pa.Table, exemplars: pa.Table, settings: Settings) -> pa.Table:

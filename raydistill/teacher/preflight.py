@@ -94,5 +94,5 @@ def _explained(error: CallError, endpoint: Endpoint, settings: TeacherSettings) 
     return TeacherError(
         f"{endpoint.base_url} rejects a test request for model {endpoint.model!r} in the dialect {settings.dialect}: "
         f"{error.message}",
-        "Check --teacher.model and --teacher.dialect (completions or chat).",
+        "Check --teacher.model and --teacher.dialect.",
     )

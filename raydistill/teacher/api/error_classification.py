@@ -73,9 +73,9 @@ def of_response(
     reply = dialect.read_error(status, content)
     code = _code(reply, dialect)
     message = f"HTTP {status}: {reply.message}"
+    if code == errors.NO_CREDIT and status < 500:  # a 429 with most servers, a 400 with some
+        return CallError("fatal", message, status=status, code=code, fatal_for_all=True)
     if status == 429:
-        if code == errors.NO_CREDIT:
-            return CallError("fatal", message, status=status, code=code, fatal_for_all=True)
         return CallError("rate_limit", message, status=status, code=code, retry_after=retry_after(headers))
     if status in PASSING or status >= 500:
         return CallError("transient", message, status=status, code=code, retry_after=retry_after(headers))

@@ -29,6 +29,7 @@ class Reply(NamedTuple):
 
     texts: list[str]
     finish_reasons: list[str]
+    """Why each text ended, in OpenAI's words whatever the dialect: "stop" by itself, "length" by the token limit."""
     usage: Usage
     estimated: bool  # the reply held no usage: the counts are estimates
     limits: RateLimits | None
