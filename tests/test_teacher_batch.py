@@ -268,6 +268,20 @@ def test_a_process_that_died_finds_its_batches_again(
     assert len(server.answered) == len(set(server.answered)) == 6 + 6
 
 
+def test_a_batch_of_another_dialect_is_taken_in(
+    served: tuple[BatchServer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`teacher.dialect` was changed while a batch was out: its answers are paid for, and kept under their own keys."""
+    server, url = served
+    with monkeypatch.context() as patch:
+        patch.setattr(BatchApi, "retrieve", lambda *_: 1 / 0)  # killed while its batch runs
+        with pytest.raises(ZeroDivisionError):
+            buy(url, tmp_path, asks(3), dialect="chat")
+    assert all(row["answer_text"] for row in buy(url, tmp_path, asks(3), dialect="completions"))
+    assert all(row["answer_text"] for row in buy(url, tmp_path, asks(3), dialect="chat"))
+    assert len(server.answered) == 3 * 2 + 3 * 2  # rationales and answers, once for each dialect
+
+
 def test_a_batch_that_was_sent_under_a_stages_former_name_is_found(tmp_path: Path) -> None:
     folder = journal.Folder(str(tmp_path))
     Notes(folder, Provenance("run", "s", "judge")).save(Note("n", "batch-1", "run", "judge", {"key": [0]}))

@@ -14,8 +14,6 @@ from raydistill.method.benchmarks import BENCHMARKS
 
 THINK = "Let's think step by step."
 
-"""What the prompt of the LLM judge ends with."""
-
 
 def zero_shot(question: str) -> str:
     """Return the rationale prompt without exemplars."""

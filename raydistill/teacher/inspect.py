@@ -102,6 +102,7 @@ def _stage(store: Store, stage: str, failures: int) -> str:
 
 def _samples(stage: str, samples: pa.Table) -> str:
     answered_by = Counter(samples["answered_by"].to_pylist())
+    answered_by["answer_call"] += answered_by["second_call"]  # its name in tables of version 0.1
     right = pc.sum(samples["correct"]).as_py() or 0
     return (
         f"{stage}: {samples.num_rows:,} samples, {right:,} right; answered by rationale {answered_by['rationale']:,}, "

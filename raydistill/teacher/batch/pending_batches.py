@@ -49,7 +49,7 @@ class Notes:
 
     def save(self, note: Note) -> None:
         """Write `note`, over an earlier one of the same batch."""
-        with files.write_atomically(self.folder.fs, self._path(note)) as stream:
+        with files.write_atomically(self.folder.fs, self._path(note), durable=True) as stream:
             stream.write(json.dumps(asdict(note)).encode())
 
     def delete(self, note: Note) -> None:

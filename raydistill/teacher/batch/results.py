@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from raydistill.teacher import journal
+from raydistill.teacher.api import dialect as dialects
 from raydistill.teacher.api import error_classification
 from raydistill.teacher.api.dialect import BatchResult, Dialect
 from raydistill.teacher.api.errors import CallError
@@ -57,9 +58,9 @@ class Results:
                 continue
             self._attempts[result.custom_id] += 1
             try:
-                reply = _reply(result, request, dialect)
+                reply = _reply(result, request, dialects.load(request.request.dialect))
             except CallError as error:
-                self._note_failure(request, error, dialect)
+                self._take_failure(request, error, dialect)
                 continue
             entries.append(self._entry(request, reply))
         places = await asyncio.gather(*(self.writer.append(entry) for _, entry in entries))
@@ -89,7 +90,7 @@ class Results:
         )
         return keys, entry
 
-    def _note_failure(self, request: BatchRequest, error: CallError, dialect: Dialect) -> None:
+    def _take_failure(self, request: BatchRequest, error: CallError, dialect: Dialect) -> None:
         attempts = self._attempts[request.custom_id]
         refused = request.request.refused_parameter(error)
         if error.kind == "refused_n":

@@ -7,8 +7,9 @@ the journal; then the dialogues run again, which now need their answer calls, un
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 from openai.types import Batch
@@ -19,7 +20,9 @@ from raydistill.runtime.errors import TeacherError, budget_reached
 from raydistill.runtime.progress import Stage
 from raydistill.teacher import journal
 from raydistill.teacher import ledger as ledgers
+from raydistill.teacher.api import dialect as dialects
 from raydistill.teacher.api.client import Client
+from raydistill.teacher.api.dialect import Dialect
 from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.batch.affordable import BatchBudget, Exceeded
 from raydistill.teacher.batch.batch_api import OVER, BatchApi
@@ -226,7 +229,14 @@ class _Rounds:
             return requests
         content = await self.api.content(input_file_id)
         for line in content.splitlines():
-            custom_id, request = self.client.dialect.read_batch_line(line, self.endpoint.identity, note.custom_ids)
+            custom_id, request = _dialect_of(line).read_batch_line(line, self.endpoint.identity, note.custom_ids)
             samples = note.custom_ids[custom_id]
             requests.setdefault(custom_id, BatchRequest(request, samples, request.keys(samples), "", ""))
         return requests
+
+
+def _dialect_of(line: bytes) -> Dialect:
+    """Return the dialect that wrote a line of a batch: `teacher.dialect` may have changed since."""
+    url = json.loads(line)["url"]
+    names = get_args(TeacherSettings.model_fields["dialect"].annotation)
+    return next(dialect for dialect in map(dialects.load, names) if dialect.batch_endpoint == url)

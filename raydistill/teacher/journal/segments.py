@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import time
@@ -83,9 +82,16 @@ def lock(descriptor: int, path: str) -> Lock:
 
 def open_locked(path: str) -> int | None:
     """Open an existing local segment and lock it; None if a writer or another compaction has it, or it is gone."""
-    with contextlib.suppress(OSError):
+    try:
         descriptor = os.open(path, os.O_RDWR)
-        if lock(descriptor, path) == "acquired":
-            return descriptor
+    except OSError:
+        return None
+    try:
+        is_acquired = lock(descriptor, path) == "acquired"
+    except BaseException:
         os.close(descriptor)
+        raise
+    if is_acquired:
+        return descriptor
+    os.close(descriptor)
     return None

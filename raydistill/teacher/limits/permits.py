@@ -91,9 +91,9 @@ class Permits:
         self._paused_until = max(self._paused_until, time.monotonic() + pause_s)
         self._wake.set()
 
-    def learned(self, rate_limits: tuple[float | None, float | None, float]) -> None:
+    def learned(self, rate_limits: RateLimits) -> None:
         """Pass on what a response's x-ratelimit-* headers state."""
-        self._report.rate_limits = RateLimits(*rate_limits)
+        self._report.rate_limits = rate_limits
 
     def count(self, **counts: float) -> None:
         """Add to the stage's counts."""
