@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -389,8 +390,13 @@ def test_time_is_linear(junk: str) -> None:
         clean_rationale(text)
         return time.process_time() - began
 
-    # CPU time, each size in turn, the best of each: a busy machine changes its speed within the test.
-    pairs = [(seconds(25_000), seconds(100_000)) for _ in range(4)]
+    # CPU time, each size in turn, the best of each: a busy machine changes its speed within the test. No collections of
+    # garbage: they take as long as the other tests have left objects behind.
+    gc.disable()
+    try:
+        pairs = [(seconds(25_000), seconds(100_000)) for _ in range(4)]
+    finally:
+        gc.enable()
     small, large = (min(times) for times in zip(*pairs, strict=True))
     assert large < 9 * small + 0.03  # 4 times as long if it is linear, 16 times if it is quadratic
 

@@ -112,7 +112,7 @@ def test_the_same_command_again_runs_nothing_and_asks_nothing(done, monkeypatch)
     settings, store, _ = done
     before = finished(store)
     monkeypatch.setattr(run_context, "open_endpoint", lambda *_: pytest.fail("the endpoint was opened"))
-    monkeypatch.setattr(run_context.cluster, "connect", lambda **_: pytest.fail("Ray was asked for"))
+    monkeypatch.setattr(run_context.ray_connection, "connect", lambda **_: pytest.fail("Ray was asked for"))
     pipeline.run(settings)
     assert finished(store) == before
 
@@ -126,7 +126,7 @@ def test_a_hub_that_cannot_be_reached_costs_nothing(done, capsys):
     assert finished(store) == before
     said = capsys.readouterr().err
     assert said.count("was not uploaded: OfflineModeIsEnabled") == 7  # vanilla, and three methods with two degrees
-    assert "7 failed: run the command again" in said
+    assert "7 failed: run the same command again" in said
 
 
 def test_changed_settings_run_again_what_depends_on_them_alone(done, monkeypatch):
