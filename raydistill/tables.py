@@ -7,9 +7,12 @@ its first rows must not become null-typed. Text columns hold "" rather than null
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
+
+Row: TypeAlias = dict[str, Any]
+"""A row of a table as Arrow gives it to Python: {column: value}. Rows that a module makes have types of their own."""
 
 QUESTIONS = pa.schema(
     [
@@ -261,7 +264,7 @@ LEDGER = pa.schema(
 )
 
 
-def rows(table: pa.Table, chunk: int = 10_000) -> Iterator[dict[str, Any]]:
+def rows(table: pa.Table, chunk: int = 10_000) -> Iterator[Row]:
     """Yield the rows of `table` as dicts, `chunk` of them in memory at once."""
     for batch in table.to_batches(max_chunksize=chunk):
         yield from batch.to_pylist()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 from raydistill.config import ExemplarSettings
 from raydistill.method import answers, steps
 from raydistill.method.benchmarks import exemplar_limits
 from raydistill.method.prompts import THINK
+from raydistill.tables import Row
 
 RELAXATION_LEVELS: tuple[frozenset[str], ...] = (
     frozenset(),
@@ -26,9 +26,7 @@ _SENTENCE_POINT = re.compile(r"\.(?!\d)")
 _ANY_POINT = re.compile(r"\.")
 
 
-def failures(
-    question: Mapping[str, Any], sample: Mapping[str, Any] | None, settings: ExemplarSettings, *, must_be_right: bool
-) -> dict[str, str]:
+def failures(question: Row, sample: Row | None, settings: ExemplarSettings, *, must_be_right: bool) -> dict[str, str]:
     """Return the conditions that a question and its zero-shot sample fail; {} makes an exemplar.
 
     Auto-CoT's rules (Zhang et al. 2022; lines count with "Let's think step by step." before them) and, with
@@ -70,7 +68,7 @@ def normalised(question: str) -> str:
 
 
 def _content_failures(
-    question: Mapping[str, Any], sample: Mapping[str, Any], settings: ExemplarSettings, must_be_right: bool
+    question: Row, sample: Row, settings: ExemplarSettings, must_be_right: bool
 ) -> Iterator[tuple[str, str]]:
     """Yield the failed conditions about what a sample says."""
     prediction = sample["prediction"]
@@ -90,9 +88,7 @@ def _content_failures(
             yield "steps", str(fault)
 
 
-def _form_failures(
-    question: Mapping[str, Any], sample: Mapping[str, Any], settings: ExemplarSettings
-) -> Iterator[tuple[str, str]]:
+def _form_failures(question: Row, sample: Row, settings: ExemplarSettings) -> Iterator[tuple[str, str]]:
     """Yield the failed conditions about length and form (Auto-CoT)."""
     limits = exemplar_limits(question["task"])
     text = _shown_rationale(sample["rationale"])

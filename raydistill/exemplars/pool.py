@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,7 @@ from raydistill.exemplars.conditions import failures, normalised
 from raydistill.exemplars.vectors import Matrix, matrix
 from raydistill.method.methods import ZERO_SHOT
 from raydistill.runtime.errors import UserError
+from raydistill.tables import Row
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Pool:
         ids = self.samples["question_id"].to_pylist()
         self._sample_rows = {question_id: row for row, question_id in enumerate(ids)}
 
-    def question(self, row: int) -> dict[str, Any]:
+    def question(self, row: int) -> Row:
         """Return row `row` of the questions."""
         return self.questions.slice(row, 1).to_pylist()[0]
 
@@ -47,7 +47,7 @@ class Pool:
         """Return what question `row` has in common with those that count as the same."""
         return normalised(self.questions["question"][row].as_py())
 
-    def sample(self, question_id: str) -> dict[str, Any] | None:
+    def sample(self, question_id: str) -> Row | None:
         """Return the greedy zero-shot sample of a question; None if there is none."""
         row = self._sample_rows.get(question_id)
         return None if row is None else self.samples.slice(row, 1).to_pylist()[0]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +17,7 @@ from raydistill.exemplars.rows import ExemplarRow, exemplar_table
 from raydistill.method.benchmarks import exemplar_limits
 from raydistill.method.methods import few_shot
 from raydistill.runtime.errors import UserError
-from raydistill.tables import CLUSTERS
+from raydistill.tables import CLUSTERS, Row
 
 
 def select(
@@ -84,7 +83,7 @@ def select_remote(
         raise (error.cause if isinstance(error.cause, UserError) else error) from None
 
 
-def leave_one_out(exemplars: Sequence[Mapping[str, Any]], question_id: str, question: str) -> list[Mapping[str, Any]]:
+def leave_one_out(exemplars: Sequence[Row], question_id: str, question: str) -> list[Row]:
     """Return the exemplars to prompt `question` with: those that are not this question, by id or by text."""
     own_text = normalised(question)
     others = []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from raydistill.config import Settings
+from raydistill.tables import Row
 from raydistill.teacher import journal
 from raydistill.teacher import ledger as ledgers
 from raydistill.teacher.caller import Caller, Provenance
@@ -74,7 +75,7 @@ class TeacherActor:
         tasks = []
         for row in block.to_pylist():
             tasks.append(asyncio.ensure_future(self._rows(PromptRow.of(row), self.caller)))
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         for task in tasks:
             rows += await task
         await self.caller.permits.flush()
@@ -101,7 +102,7 @@ class TeacherActor:
             hint = "Give a run directory (or --teacher.journal) that all nodes share: NFS, or a URI such as s3://…"
             permits.abort(StopReason("journal", message, hint))
 
-    async def _rows(self, prompt: PromptRow, caller: Caller) -> list[dict[str, Any]]:
+    async def _rows(self, prompt: PromptRow, caller: Caller) -> list[Row]:
         async with self.window:
             outcomes = await dialogue(prompt, self.stage, self.endpoint, self.settings.teacher, caller)
         has_failed = any(outcome.row.error_kind for outcome in outcomes)

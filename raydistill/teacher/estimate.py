@@ -10,7 +10,6 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 from raydistill.config import Settings, TeacherSettings
 from raydistill.method import llm_judge, prompts
 from raydistill.method.benchmarks import exemplar_limits
-from raydistill.tables import rows
+from raydistill.tables import Row, rows
 from raydistill.teacher import estimate_table, plan
 from raydistill.teacher.estimate_table import Cost
 from raydistill.teacher.limits import pricing
@@ -67,7 +66,7 @@ def _stand_ins(questions: pa.Table, settings: Settings) -> pa.Table:
 
     They are each task's questions of the most typical length, with a rationale of the expected length.
     """
-    by_task: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_task: dict[str, list[Row]] = defaultdict(list)
     for question in rows(questions):
         by_task[question["task"]].append(question)
     rationale = "x" * (EXPECTED_RATIONALE * EXPECTED_CHARS_PER_TOKEN)
@@ -88,7 +87,7 @@ def _stand_ins(questions: pa.Table, settings: Settings) -> pa.Table:
     return pa.Table.from_pylist(exemplars)
 
 
-def _typical(questions: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+def _typical(questions: list[Row], count: int) -> list[Row]:
     """Return the `count` questions whose length is nearest to the mean."""
     mean = sum(len(question["question"]) for question in questions) / len(questions)
     return sorted(questions, key=lambda question: abs(len(question["question"]) - mean))[:count]

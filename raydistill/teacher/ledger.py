@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from raydistill.runtime.store import Store
-from raydistill.tables import LEDGER, SAMPLES
+from raydistill.tables import LEDGER, SAMPLES, Row
 from raydistill.teacher.samples import Call, Outcome
 from raydistill.teacher.stage_names import STAGES
 
@@ -46,7 +46,7 @@ class CallFact(NamedTuple):
     usd: float | None = 0.0
 
 
-def with_calls(outcome: Outcome, session: str) -> dict[str, Any]:
+def with_calls(outcome: Outcome, session: str) -> Row:
     """Return a dialogue's outcome as a row of SAMPLES_WITH_CALLS; `session` is this run of the stage."""
     row = outcome.row._asdict()
     row["ledger"] = [fact._asdict() for fact in _facts(outcome.calls, session)]

@@ -8,8 +8,6 @@ few_shot    for the methods whose prompt has exemplars: greedy over all splits, 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
 
 import pyarrow as pa
 
@@ -17,7 +15,7 @@ from raydistill.config import Settings, TeacherSettings
 from raydistill.exemplars.select import leave_one_out
 from raydistill.method import prompts
 from raydistill.method.methods import METHODS, ZERO_SHOT, Method, few_shot
-from raydistill.tables import PROMPTS, QUESTIONS, rows
+from raydistill.tables import PROMPTS, QUESTIONS, Row, rows
 from raydistill.teacher.prompt_row import PromptRow
 
 
@@ -66,7 +64,7 @@ def few_shot_prompts(questions: pa.Table, exemplars: pa.Table, settings: Setting
         exemplars: EXEMPLARS; of these, columns task, method, question_id, question, rationale and answer are read.
         settings: of the run.
     """
-    exemplars_of: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    exemplars_of: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for exemplar in rows(exemplars):
         exemplars_of[exemplar["method"], exemplar["task"]].append(exemplar)
     degrees = sorted(set(settings.students.degrees))
@@ -82,12 +80,12 @@ def few_shot_prompts(questions: pa.Table, exemplars: pa.Table, settings: Setting
     return _table(plan)
 
 
-def _is_asked(question: Mapping[str, Any], degree: int) -> bool:
+def _is_asked(question: Row, degree: int) -> bool:
     """Return True if a question is asked at this degree: several samples are drawn for training alone."""
     return degree == 1 or question["split"] == "train"
 
 
-def _row(question: Mapping[str, Any], method: Method, degree: int, prompt: str, settings: TeacherSettings) -> PromptRow:
+def _row(question: Row, method: Method, degree: int, prompt: str, settings: TeacherSettings) -> PromptRow:
     columns = {name: question[name] for name in QUESTIONS.names}
     is_zero_shot = method.prompt == "zero_shot"
     return PromptRow(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from raydistill.tables import Row
 
 
 class PromptRow(NamedTuple):
@@ -26,7 +27,7 @@ class PromptRow(NamedTuple):
     sample_index: int = 0
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> PromptRow:
+    def of(cls, row: Row) -> PromptRow:
         """Return a row of the Arrow table, read into Python; further columns are left out."""
         values = {name: row[name] for name in cls._fields if name in row}
         values["choices"] = row["choices"] or []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from raydistill.tables import rows
+from raydistill.tables import Row, rows
 from raydistill.teacher.journal import Folder
 from raydistill.teacher.journal.scan import scan
 
@@ -48,7 +48,7 @@ class Sums:
     unpriced: int = 0
     usd: float = 0.0
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: Row) -> None:
         """Add a row of the journal's ENTRIES."""
         self.samples += 1
         self.calls += row["key"] == row["response"]

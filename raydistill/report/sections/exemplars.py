@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 import pyarrow.compute as pc
 from markupsafe import Markup
@@ -17,11 +17,11 @@ from raydistill.report import labels, plots, records
 from raydistill.report.run import RunReport
 from raydistill.report.sections.content import Content
 from raydistill.report.sections.examples import with_ids
+from raydistill.tables import Row
 
 CLIPPED = 240  # characters shown of the question of a candidate that was passed over
 LISTED = 500  # candidates listed for one exemplar; the table `exemplars` has them all
 
-QuestionRow = Mapping[str, Any]
 """A row of QUESTIONS or SAMPLES, as `conditions.failures` reads it."""
 
 
@@ -204,7 +204,7 @@ def _without_exemplar(
     return clusters
 
 
-def _why_not(question: QuestionRow | None, sample: QuestionRow | None, method: str, run: RunReport) -> tuple[str, str]:
+def _why_not(question: Row | None, sample: Row | None, method: str, run: RunReport) -> tuple[str, str]:
     """Return the first condition that a question fails on the last relaxation level, and all of them as text."""
     failed: dict[str, str] = {}
     if question:
@@ -219,7 +219,7 @@ def _cluster(
     exemplar: _Exemplar | None,
     candidates: Sequence[_Candidate],
     total: int,
-    questions: Mapping[str, QuestionRow],
+    questions: Mapping[str, Row],
 ) -> Cluster:
     """Make a row of the table.
 
@@ -239,7 +239,7 @@ def _cluster(
     return Cluster(number, size, exemplar, listed, total, reasons.most_common())
 
 
-def _by_id(run: RunReport, table: str, question_ids: Sequence[str]) -> dict[str, QuestionRow]:
+def _by_id(run: RunReport, table: str, question_ids: Sequence[str]) -> dict[str, Row]:
     """Return the rows of a table with these question ids; of samples the greedy one."""
     rows = with_ids(run[table], question_ids)
     if "degree" in rows.column_names:
@@ -247,6 +247,6 @@ def _by_id(run: RunReport, table: str, question_ids: Sequence[str]) -> dict[str,
     return {row["question_id"]: row for row in rows.to_pylist()}
 
 
-def _clipped(question: QuestionRow | None) -> str:
+def _clipped(question: Row | None) -> str:
     text = " ".join(question["question"].split()) if question else "–"
     return text if len(text) <= CLIPPED else f"{text[: CLIPPED - 1]}…"

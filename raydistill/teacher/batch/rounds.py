@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 import pyarrow as pa
 from openai.types import Batch
@@ -18,6 +18,7 @@ from raydistill import tables
 from raydistill.config import TeacherSettings
 from raydistill.runtime.errors import TeacherError, budget_reached
 from raydistill.runtime.progress import Stage
+from raydistill.tables import Row
 from raydistill.teacher import journal
 from raydistill.teacher import ledger as ledgers
 from raydistill.teacher.api import dialect as dialects
@@ -51,7 +52,7 @@ def run(
     *,
     max_requests: int = MAX_REQUESTS,
     max_bytes: int = MAX_BYTES,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Buy a stage's samples in batches.
 
     Args:
@@ -108,7 +109,7 @@ class _Rounds:
         self.collector = Collector(journal.Reader(folder), settings.samples_per_request)
         self.notes = Notes(folder, provenance)
 
-    async def run(self) -> list[dict[str, Any]]:
+    async def run(self) -> list[Row]:
         """Go round until nothing is missing; return the rows of the last round."""
         self.client = self.endpoint.client(self.settings.dialect, self.settings.timeout)
         writer = journal.Writer(self.folder)
@@ -127,10 +128,10 @@ class _Rounds:
             writer.close()
             await self.client.close()
 
-    async def _dialogues(self) -> list[dict[str, Any]]:
+    async def _dialogues(self) -> list[Row]:
         """Run all dialogues against the journal; the collector holds what they miss."""
         self.collector.begin()
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         for row in tables.rows(self.prompts):
             outcomes = await dialogue(
                 PromptRow.of(row), self.provenance.stage, self.endpoint, self.settings, self.collector

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, NotRequired, TypedDict, cast
 
 import pyarrow as pa
 
+from raydistill.tables import Row
+
 ENTRIES = pa.schema(
     [
         ("key", pa.binary(32)),
@@ -157,13 +159,13 @@ def sample_of(entry: Entry, key: str) -> Answer:
     )
 
 
-def rows(entry: Entry) -> Iterator[dict[str, Any]]:
+def rows(entry: Entry) -> Iterator[Row]:
     """Yield a response's samples as rows of ENTRIES."""
     labels = {name: entry[name] for name in _LABELS}  # type: ignore[literal-required]
     request = json.dumps(entry["request"], ensure_ascii=False)
     for key in entry["keys"]:
         answer = sample_of(entry, key)
-        row: dict[str, Any] = answer._asdict() | labels
+        row: Row = answer._asdict() | labels
         row["key"] = bytes.fromhex(key)
         row["response"] = bytes.fromhex(answer.response)
         row["request"] = request if key == answer.response else ""

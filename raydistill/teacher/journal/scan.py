@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from raydistill.tables import Row
 from raydistill.teacher import stage_names
 from raydistill.teacher.journal import segments
 from raydistill.teacher.journal.folder import Folder
@@ -58,7 +58,7 @@ def segment_tables(folder: Folder, name: str) -> Iterator[pa.Table]:
     Raises:
         FileNotFoundError: the segment was compacted meanwhile.
     """
-    gathered: list[dict[str, Any]] = []
+    gathered: list[Row] = []
     for _, entry in segments.read(folder, name):
         if entry is not None:
             gathered.extend(rows(entry))
@@ -69,7 +69,7 @@ def segment_tables(folder: Folder, name: str) -> Iterator[pa.Table]:
         yield table_of(gathered)
 
 
-def table_of(entry_rows: list[dict[str, Any]]) -> pa.Table:
+def table_of(entry_rows: list[Row]) -> pa.Table:
     """Return rows (`records.rows`) as a table of ENTRIES."""
     return pa.Table.from_pylist(entry_rows, schema=ENTRIES)
 
