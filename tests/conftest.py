@@ -10,7 +10,11 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # before ray is imported: el
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("busy", deadline=None)  # on a busy machine a single example may take long
+hypothesis.settings.load_profile("busy")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 if "RAYDISTILL_DATA_DIR" not in os.environ and SHARED_DATA.is_dir():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raydistill.teacher.api import dialect as dialects
 from raydistill.teacher.api.dialect import JsonObject
 from raydistill.teacher.api.errors import CallError
+from raydistill.teacher.journal.keys import sample_keys
 
 
 @dataclass(frozen=True)
@@ -51,19 +50,8 @@ class Request:
         }
 
     def keys(self, samples: Iterable[int]) -> list[str]:
-        """Return SHA-256 (hex) of the canonical request and the sample index, for each of `samples`.
-
-        One key per sample: a request for n samples and n single requests share their entries, and a larger degree of
-        reasoning buys just the samples that are missing.
-        """
-        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        start = hashlib.sha256(text.encode())
-        keys = []
-        for sample in samples:
-            digest = start.copy()
-            digest.update(b"\nsample %d" % sample)
-            keys.append(digest.hexdigest())
-        return keys
+        """Return the journal's key of each of `samples` (`journal/keys.py`)."""
+        return sample_keys(self.canonical(), samples)
 
     def body(self, samples: list[int]) -> JsonObject:
         """Return the JSON body that requests `samples`."""

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 from raydistill.runtime import files
 from raydistill.teacher import journal, stage_names
+from raydistill.teacher.batch.batch_api import BatchApi
 from raydistill.teacher.batch.collector import BatchRequest
 from raydistill.teacher.caller import Provenance
 from raydistill.teacher.limits.budget import Amount
@@ -55,6 +56,18 @@ class Notes:
     def delete(self, note: Note) -> None:
         """Delete the note of a batch that is taken in, or was never made."""
         self.folder.fs.delete_file(self._path(note))
+
+    async def running(self, api: BatchApi) -> list[Note]:
+        """Find the batches again whose results are not in the journal yet, by id or by nonce; return their notes."""
+        running = []
+        for note in self.load():
+            if note.batch is None:
+                note.batch = await api.find(note.nonce)
+            if note.batch is None:
+                self.delete(note)  # it was never made
+            else:
+                running.append(note)
+        return running
 
     def load(self) -> list[Note]:
         """Read the notes of this run and stage."""

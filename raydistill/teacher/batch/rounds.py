@@ -120,7 +120,7 @@ class _Rounds:
             )
             while True:
                 rows = await self._dialogues()
-                running = await self._running()
+                running = await self.notes.running(self.api)
                 if not self.collector.missing and not running:
                     return rows
                 await self._buy(running)
@@ -141,18 +141,6 @@ class _Rounds:
         pending = [row["question_id"] for row in rows if row["error_kind"] == "pending"]
         self.progress.update(self.prompts.num_rows - len(set(pending)), pending=len(pending) or None)
         return rows
-
-    async def _running(self) -> list[Note]:
-        """Return the notes of batches whose results are not in the journal yet."""
-        running = []
-        for note in self.notes.load():
-            if note.batch is None:
-                note.batch = await self.api.find(note.nonce)
-            if note.batch is None:
-                self.notes.delete(note)  # it was never made
-            else:
-                running.append(note)
-        return running
 
     async def _buy(self, running: list[Note]) -> None:
         """Send what is missing, as far as the budget goes, and take in these batches and those that run."""
