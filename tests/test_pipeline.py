@@ -17,8 +17,10 @@ import pytest
 from support.runs import finished, tiny
 
 from raydistill import pipeline, run_context, simulated, tables
+from raydistill.cli import main as command
 from raydistill.config import Settings
 from raydistill.method import answers
+from raydistill.runtime import ray_connection
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
 from raydistill.students import grid
@@ -256,8 +258,10 @@ def job(*argv: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("wrong", ["endpoint", "key", "missing key", "model", "empty", "malformed", "run directory"])
-def test_bad_input_is_one_message_and_an_exit_code(wrong, tmp_path):
+def test_bad_input_is_one_message_and_an_exit_code(wrong, tmp_path, monkeypatch, capsys):
     """Before Ray is started, and before anything is paid for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ray_connection, "connect", lambda *_, **__: pytest.fail("Ray was started"))
     empty, malformed, blocked = tmp_path / "empty.jsonl", tmp_path / "bad.jsonl", tmp_path / "blocked"
     empty.write_text("")
     malformed.write_text('{"question": "1+1?", "answer": "2"}\n{"question": "1+2?", "answ')
@@ -277,9 +281,11 @@ def test_bad_input_is_one_message_and_an_exit_code(wrong, tmp_path):
             "run directory": (["--run_dir", str(blocked)], ["blocked"]),
         }[wrong]  # fmt: skip
         key = "wrong-key-value" if wrong == "key" else "right-key"
-        process = job("--run_dir", str(tmp_path / "run"), *argv, cwd=tmp_path, TEST_KEY=key)
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode == 2, out
+        monkeypatch.setenv("TEST_KEY", key)
+        with pytest.raises(SystemExit) as stop:
+            command.main(["run", "--run_dir", str(tmp_path / "run"), *argv])
+    out = "".join(capsys.readouterr())
+    assert stop.value.code == 2, out
     for text in said:
         assert text in out
     assert "Traceback" not in out
