@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import shutil
 import tempfile
 import threading
@@ -141,6 +143,39 @@ def test_what_was_noted_is_found_without_a_refresh(tmp_path: Path) -> None:
     asyncio.run(run())
     assert texts_of(reader, entries) == [f"text {i}" for i in range(20)]
     writer.close()
+
+
+@pytest.mark.parametrize("whole", [0, 1, 2])
+def test_a_full_disk_keeps_the_whole_lines_of_a_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: int
+) -> None:
+    """Three responses are written in one group, and the disk is full in the middle of one."""
+    entries = [entry(i, [f"text {i}"]) for i in range(3)]
+    space = sum(len(encode(e)) for e in entries[:whole]) + 10
+    real = os.write
+
+    def full_disk(descriptor: int, data: memoryview) -> int:
+        nonlocal space
+        if "segment-" not in os.readlink(f"/proc/self/fd/{descriptor}"):
+            return real(descriptor, data)
+        if not space:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = real(descriptor, data[:space])
+        space -= written
+        return written
+
+    monkeypatch.setattr(os, "write", full_disk)
+    writer = Writer(Folder(str(tmp_path)))
+
+    async def append(batch: list[Entry]) -> list[Any]:
+        return await asyncio.gather(*(writer.append(e) for e in batch), return_exceptions=True)
+
+    assert [type(e) for e in asyncio.run(append(entries))] == [JournalError] * 3
+    monkeypatch.undo()
+    assert not any(isinstance(place, Exception) for place in asyncio.run(append(entries[2:])))  # there is room again
+    writer.close()
+    expected = [f"text {i}" if i < whole or i == 2 else None for i in range(3)]
+    assert texts_of(Reader(Folder(str(tmp_path))), entries) == expected
 
 
 def test_compacting_twice_and_an_interrupted_compaction_change_nothing(tmp_path: Path) -> None:

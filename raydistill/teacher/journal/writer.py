@@ -84,17 +84,19 @@ class Writer:
         if self._descriptor < 0:
             self._start_segment()
         start = self._size
-        remaining = memoryview(b"".join(lines))
-        length = len(remaining)
+        data = b"".join(lines)
+        remaining = memoryview(data)
         try:
             while remaining:
                 written = os.write(self._descriptor, remaining)
                 remaining = remaining[written:]
             os.fsync(self._descriptor)
         except OSError:
-            os.ftruncate(self._descriptor, start)  # a later line must not be glued to half of this one
+            # Whole lines stay, as they are paid for; a later line must not be glued to half of one.
+            self._size += data.rfind(b"\n", 0, len(data) - len(remaining)) + 1
+            os.ftruncate(self._descriptor, self._size)
             raise
-        self._size += length
+        self._size += len(data)
         return _places(f"{self.name}.jsonl", start, lines)
 
     def _start_segment(self) -> None:
