@@ -1,119 +1,168 @@
-"""What the journal keeps of a response: a line of JSON with its checksum, or a row of Parquet for each sample.
+"""The lines of the journal: replies as they came, and notes about money that brought none.
 
-The names and the order of the fields are the format on disk: journals of paid answers were written with them.
+A line is its checksum, a space and one JSON object. The names of the fields are the format on disk: journals of paid
+answers were written with them. Version 1 wrote what it understood of a reply (texts, usage, dollars); version 2 writes
+the reply itself, which `readings` reads, so that a better reader gets more out of what was paid for.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import zlib
-from collections.abc import Iterator
-from typing import Any, NamedTuple, NotRequired, TypedDict, cast
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, cast
 
-import pyarrow as pa
+from raydistill.teacher.limits.amount import Amount
 
-from raydistill.tables import Row
-
-ENTRIES = pa.schema(
-    [
-        ("key", pa.binary(32)),
-        ("text", pa.string()),
-        ("finish_reason", pa.string()),
-        ("prompt_tokens", pa.int64()),  # of the response, on its first sample; 0 on the others
-        ("cached_tokens", pa.int64()),
-        ("completion_tokens", pa.int64()),  # the response's, divided evenly; the first sample has the remainder
-        ("usd", pa.float64()),  # of the response, on its first sample; null: no known price
-        ("attempts", pa.int32()),  # requests sent for the response, on its first sample
-        ("response", pa.binary(32)),  # key of the response's first sample
-        ("session", pa.string()),  # the stage run that bought it
-        ("run", pa.string()),  # the run directory that bought it
-        ("stage", pa.string()),
-        ("task", pa.string()),
-        ("kind", pa.string()),  # rationale | answer
-        ("model", pa.string()),
-        ("time", pa.float64()),
-        ("request", pa.string()),  # canonical JSON, on the first sample
-    ]
-)
+Kind = Literal["reply", "open", "lost", "claim"]
 
 
-_LABELS = ("run", "stage", "task", "kind", "time")  # columns that an entry and its rows have alike
+class Entry(TypedDict, total=False):
+    """A line of the journal. Which fields there are depends on its kind (`kind_of`)."""
 
-
-class Entry(TypedDict):
-    """A response as its journal line holds it."""
-
-    keys: list[str]
-    texts: list[str]
-    finish: list[str]
-    usage: list[int]  # prompt, cached and completion tokens
-    usd: float | None
-    attempts: int
+    # of a reply, and partly of notes: who bought it, and when
     time: float
     run: str
     session: str
     stage: str
     task: str
     kind: str
-    estimated: NotRequired[bool]  # the response carried no usage
+
+    # of a reply
+    keys: list[str]
+    attempts: int
     request: dict[str, Any]
 
-
-class Answer(NamedTuple):
-    """One sample as the journal holds it; columns as in ENTRIES, keys in hexadecimal."""
-
-    key: str
-    text: str
-    finish_reason: str
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
+    # of a reply in version 1
+    texts: list[str]
+    finish: list[str]
+    usage: list[int]
     usd: float | None
-    attempts: int
-    response: str
+    estimated: NotRequired[bool]
+
+    # of a reply in version 2
+    status: int
+    body: str
+    body64: str
+    cut: bool
+    reserved: list[int]
+    price: list[list[float]] | None
+
+    # of notes
+    open: list[float]
+    lost: list[float]
+    why: str
+    claim: list[str]
+    until: float
+    writer: str
+    n: int
+
+
+class Buyer(NamedTuple):
+    """Who buys: the run, its session of the stage, and the stage."""
+
+    run: str
     session: str
-    model: str
+    stage: str
 
 
-def record(
-    keys: list[str],
-    texts: list[str],
-    finish_reasons: list[str],
-    usage: tuple[int, int, int],
-    usd: float | None,
-    attempts: int,
+def reply(
+    keys: Sequence[str],
+    status: int,
+    content: bytes,
     request: dict[str, Any],
-    **labels: Any,
+    buyer: Buyer,
+    *,
+    attempts: int,
+    reserved: tuple[int, int],
+    price: list[list[float]] | None,
+    task: str,
+    kind: str,
+    is_cut: bool = False,
 ) -> Entry:
-    """Return a response as its journal line.
+    """Return the line of a reply.
 
     Args:
-        keys: journal keys of its samples, hexadecimal.
-        texts: their completions.
-        finish_reasons: why each of them ended.
-        usage: prompt, cached and completion tokens of the response.
-        usd: its cost; None if the model has no known price.
-        attempts: requests sent for it.
+        keys: journal keys (hexadecimal) of the samples that were asked for.
+        status: HTTP status.
+        content: the body as it came, without the API key.
         request: `Request.canonical()`.
-        labels: `run`, `session`, `stage`, `task`, `kind`, and `estimated` if that is known.
+        buyer: who buys.
+        attempts: requests sent for it.
+        reserved: the most prompt and completion tokens that it may have taken: they count where the reply is silent.
+        price: `Price.to_json()`; None if the model has no known price.
+        task: name of the task.
+        kind: rationale, answer or judgement.
+        is_cut: `content` is just the beginning of the body.
     """
-    fields = {
-        "keys": keys,
-        "texts": texts,
-        "finish": finish_reasons,
-        "usage": list(usage),
-        "usd": usd,
-        "attempts": attempts,
+    entry: Entry = {"keys": list(keys), "status": status}
+    try:
+        entry["body"] = content.decode()
+    except UnicodeDecodeError:
+        entry["body64"] = base64.b64encode(content).decode()
+    if is_cut:
+        entry["cut"] = True
+    entry |= {"attempts": attempts, "reserved": list(reserved), "price": price, "time": time.time()}
+    entry |= cast(Entry, buyer._asdict())
+    entry |= {"task": task, "kind": kind, "request": request}
+    return entry
+
+
+def open_calls(most: Amount, writer: str, number: int, buyer: Buyer) -> Entry:
+    """Return the note that the calls in flight of `writer` may take up to `most`; its note of the highest number counts."""
+    return {
+        "open": [most.usd, most.tokens],
+        "writer": writer,
+        "n": number,
+        "run": buyer.run,
+        "stage": buyer.stage,
         "time": time.time(),
-        **labels,
-        "request": request,
     }
-    return cast(Entry, fields)
+
+
+def lost_call(most: Amount, why: str, buyer: Buyer) -> Entry:
+    """Return the note of a call whose outcome is unknown: it may have been paid for."""
+    return {
+        "lost": [most.usd, most.tokens],
+        "why": why,
+        "run": buyer.run,
+        "stage": buyer.stage,
+        "time": time.time(),
+    }
+
+
+def claim(keys: Sequence[str], writer: str, until: float, buyer: Buyer) -> Entry:
+    """Return the note that `writer` is buying `keys`, at most until then (seconds since 1970)."""
+    return {"claim": list(keys), "writer": writer, "until": until, "run": buyer.run, "time": time.time()}
+
+
+def kind_of(entry: Entry) -> Kind:
+    """Return what a line is about."""
+    if "keys" in entry:
+        return "reply"
+    if "open" in entry:
+        return "open"
+    if "lost" in entry:
+        return "lost"
+    return "claim"
+
+
+def keys_of(entry: Entry) -> list[str]:
+    """Return the journal keys that a line may answer; [] for a note."""
+    return entry.get("keys", [])
+
+
+def content_of(entry: Entry) -> bytes:
+    """Return the body of a reply of version 2."""
+    if "body64" in entry:
+        return base64.b64decode(entry["body64"])
+    return entry["body"].encode()
 
 
 def encode(entry: Entry) -> bytes:
-    """Return the line of an entry: its checksum, a space, its JSON, a newline."""
+    """Return a line: its checksum, a space, its JSON, a newline."""
     body = json.dumps(entry, separators=(",", ":"), ensure_ascii=True).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
@@ -129,44 +178,3 @@ def decode(line: bytes) -> Entry | None:
         return json.loads(body)
     except ValueError:
         return None
-
-
-def sample_of(entry: Entry, key: str) -> Answer:
-    """Return sample `key` of a response.
-
-    The first sample carries what the response has once (prompt tokens, dollars, attempts), so that sums over samples
-    are sums over responses.
-    """
-    index = entry["keys"].index(key)
-    count = len(entry["keys"])
-    prompt, cached, completion = entry["usage"]
-    is_first = index == 0
-    usd = entry["usd"]
-    if usd is not None and not is_first:
-        usd = 0.0
-    return Answer(
-        key=key,
-        text=entry["texts"][index],
-        finish_reason=entry["finish"][index],
-        prompt_tokens=prompt if is_first else 0,
-        cached_tokens=cached if is_first else 0,
-        completion_tokens=completion // count + (completion % count if is_first else 0),
-        usd=usd,
-        attempts=entry["attempts"] if is_first else 0,
-        response=entry["keys"][0],
-        session=entry["session"],
-        model=entry["request"]["model"],
-    )
-
-
-def rows(entry: Entry) -> Iterator[Row]:
-    """Yield a response's samples as rows of ENTRIES."""
-    labels = {name: entry[name] for name in _LABELS}  # type: ignore[literal-required]
-    request = json.dumps(entry["request"], ensure_ascii=False)
-    for key in entry["keys"]:
-        answer = sample_of(entry, key)
-        row: Row = answer._asdict() | labels
-        row["key"] = bytes.fromhex(key)
-        row["response"] = bytes.fromhex(answer.response)
-        row["request"] = request if key == answer.response else ""
-        yield row

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeVar
 
+from raydistill.runtime.formatting import dollars
+from raydistill.teacher.limits.amount import Amount
 from raydistill.teacher.limits.messages import Limits, StopReason
 
 _Number = TypeVar("_Number", int, float)
-
-
-class Amount(NamedTuple):
-    """Money and tokens, spent or reserved."""
-
-    usd: float
-    tokens: int
-
-    def plus(self, usd: float, tokens: int) -> Amount:
-        """Return the sum."""
-        return Amount(self.usd + usd, self.tokens + tokens)
 
 
 class Budget(NamedTuple):
@@ -51,11 +42,12 @@ def exceeded(limits: Limits, spent: Amount, reserved: Amount, most: Amount) -> S
         reserved: what the calls in flight may take at the most.
         most: what the call may take at the most.
     """
-    if limits.usd is not None and spent.usd + reserved.usd + most.usd > limits.usd:
-        left = limits.usd - spent.usd
-        message = f"the next call may cost ${most.usd:.4f}, and ${left:.4f} is left"
+    total = spent.plus(reserved).plus(most)
+    if limits.usd is not None and total.usd > limits.usd:
+        left = dollars(limits.usd - spent.usd)
+        message = f"the next call may cost {dollars(most.usd)}, and {left} is left"
         return StopReason("budget", message, limit="usd")
-    if limits.tokens is not None and spent.tokens + reserved.tokens + most.tokens > limits.tokens:
+    if limits.tokens is not None and total.tokens > limits.tokens:
         tokens_left = limits.tokens - spent.tokens
         message = f"the next call may take {most.tokens:,} tokens, and {tokens_left:,} are left"
         return StopReason("budget", message, limit="tokens")

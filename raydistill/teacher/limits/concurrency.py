@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from raydistill.teacher.limits.amount import NOTHING, Amount
+
 RECOVER_S = 30.0  # from the lowest limit back to the highest
 CALM_S = 1.0  # a burst of rejected calls ends after so long
 DEFAULT_PAUSE_S = 1.0  # after a rejected call whose server does not say how long to wait
@@ -18,8 +20,8 @@ class ActorState:
     demand: int = 0  # calls in flight and waiting
     slots: int = 0  # calls in flight that it was granted
     last_report: float = 0.0
-    reserved_usd: float = 0.0
-    reserved_tokens: int = 0
+    reserved: Amount = NOTHING  # what its calls in flight may take
+    oldest_sent: float | None = None  # when the oldest of its calls in flight was sent
 
 
 class Concurrency:

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 
 from raydistill.teacher.limits import budget
+from raydistill.teacher.limits.amount import NOTHING, Amount
+from raydistill.teacher.limits.breaker import LONGEST_PAUSE_S, Breaker
 from raydistill.teacher.limits.bucket import Bucket
-from raydistill.teacher.limits.budget import Amount
 from raydistill.teacher.limits.concurrency import ActorState, Concurrency, slots
 from raydistill.teacher.limits.messages import Grant, Limits, RateLimits, Report, Snapshot, StopReason
+from raydistill.teacher.limits.tokens import TokenRatios
 
 HEARTBEAT_TIMEOUT_S = 10.0  # an actor without a report for so long is dead
 POLL_S = 0.1  # an actor that may send nothing now asks again after so long
@@ -31,12 +33,14 @@ class Governor:
         self.concurrency = Concurrency(limits.min_concurrency, limits.max_concurrency, now)
         self.request_bucket = _bucket(limits.requests_per_minute, _REQUEST_BURST_S, now)
         self.token_bucket = _bucket(limits.tokens_per_minute, _TOKEN_BURST_S, now)
-        self.spent_usd = 0.0
-        self.spent_tokens = 0
+        self.breaker = Breaker()
+        self.ratios = TokenRatios()
+        self.spent = NOTHING
         self.stop: StopReason | None = None
         self.counts: dict[str, float] = {}
         self.actors: dict[str, ActorState] = {}
         self.actor_by_block: dict[int, str] = {}
+        self._is_first_call_over = False
 
     def exchange(self, report: Report) -> Grant:
         """Take in what happened and hand out what may happen next."""
@@ -45,9 +49,11 @@ class Governor:
         actor.in_flight = report.in_flight
         actor.demand = report.in_flight + report.waiting
         actor.last_report = now
+        actor.oldest_sent = None if report.oldest_s is None else now - report.oldest_s
         self._evict_silent(now)
         self._settle(report, actor)
         self._adapt(report, now)
+        self._give_up(report, now)
         actor.slots = slots(int(self.concurrency.limit), actor, self.actors.values())
         permits = 0
         again_s = POLL_S
@@ -60,6 +66,7 @@ class Governor:
             unlimited=not is_rate_limited and not self.limits.has_budget,
             pause_s=max(0.0, self.concurrency.paused_until - now),
             again_s=again_s,
+            ratios=self.ratios,
             stop=self.stop,
         )
 
@@ -83,8 +90,7 @@ class Governor:
         """Return the counts so far."""
         return Snapshot(
             counts=self.counts,
-            spent_usd=self.spent_usd,
-            spent_tokens=self.spent_tokens,
+            spent=self.spent,
             in_flight=sum(actor.in_flight for actor in self.actors.values()),
             concurrency=int(self.concurrency.limit),
             paused_s=max(0.0, self.concurrency.paused_until - self.clock()),
@@ -92,24 +98,12 @@ class Governor:
         )
 
     @property
-    def spent(self) -> Amount:
-        """What the calls that are over took."""
-        return Amount(self.spent_usd, self.spent_tokens)
-
-    @property
     def reserved(self) -> Amount:
         """What the calls in flight may take at the most."""
-        return Amount(self.reserved_usd, self.reserved_tokens)
-
-    @property
-    def reserved_usd(self) -> float:
-        """USD that the calls in flight may cost at the most."""
-        return sum(actor.reserved_usd for actor in self.actors.values())
-
-    @property
-    def reserved_tokens(self) -> int:
-        """Tokens that the calls in flight may take at the most."""
-        return sum(actor.reserved_tokens for actor in self.actors.values())
+        total = NOTHING
+        for actor in self.actors.values():
+            total = total.plus(actor.reserved)
+        return total
 
     def _evict_silent(self, now: float) -> None:
         for name, actor in list(self.actors.items()):
@@ -120,17 +114,14 @@ class Governor:
         """Forget a dead actor; what it had reserved may have been spent, so it counts as spent."""
         actor = self.actors.pop(name, None)
         if actor is not None:
-            self.spent_usd += actor.reserved_usd
-            self.spent_tokens += actor.reserved_tokens
+            self.spent = self.spent.plus(actor.reserved)
 
     def _settle(self, report: Report, actor: ActorState) -> None:
         """Book the calls that are over: their reservations go, what they really took is spent."""
-        actor.reserved_usd -= report.settled_usd
-        actor.reserved_tokens -= report.settled_tokens
-        self.spent_usd += report.spent_usd
-        self.spent_tokens += report.spent_tokens
+        actor.reserved = actor.reserved.minus(report.settled)
+        self.spent = self.spent.plus(report.spent)
         if self.token_bucket:
-            self.token_bucket.level += report.settled_tokens - report.spent_tokens
+            self.token_bucket.level += report.settled.tokens - report.spent.tokens
         for name, count in report.counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
 
@@ -140,10 +131,29 @@ class Governor:
             self.drain(report.stop)
         if report.rate_limits:
             self._apply(report.rate_limits, now)
-        if report.throttled is not None:
-            self.concurrency.throttle(report.throttled, now)
-        else:
+        self.ratios.take_in(report.ratios)
+        if report.throttled is None:
             self.concurrency.grow(now)
+        elif report.throttled <= LONGEST_PAUSE_S:
+            self.breaker.asked_to_wait(report.throttled)
+            self.concurrency.throttle(report.throttled, now)
+        else:  # a quota of its own kind, which others may not meet: nobody waits a day
+            self.concurrency.throttle(0.0, now)
+
+    def _give_up(self, report: Report, now: float) -> None:
+        """End the stage if no call is answered any more, or if more rows failed than may."""
+        if report.successes:
+            self.breaker.answered()
+        if report.successes or (report.failures and report.throttled is None):
+            self._is_first_call_over = True
+        self.breaker.failed(report.failures, report.failing_since_s, now)
+        sent = [actor.oldest_sent for actor in self.actors.values() if actor.oldest_sent is not None]
+        hopeless = self.breaker.reason(min(sent, default=None), now)
+        if hopeless:
+            self.drain(hopeless)
+        failed = self.counts.get("failed", 0)
+        if self.limits.max_failed is not None and failed > self.limits.max_failed:
+            self.drain(StopReason("failures", f"{failed:.0f} rows have failed, {self.limits.max_failed} may"))
 
     def _apply(self, stated: RateLimits, now: float) -> None:
         """Keep the server's own limits if they are lower than the user's, or if the user set none."""
@@ -156,27 +166,32 @@ class Governor:
         if stated.hold_s:
             self.concurrency.pause(stated.hold_s, now)
 
-    def _grant(self, wants: list[tuple[int, float]], actor: ActorState, now: float) -> tuple[int, float]:
+    def _grant(self, wants: list[Amount], actor: ActorState, now: float) -> tuple[int, float]:
         """Reserve for as many of `wants` as may go now; return their number, and when to ask for more (seconds)."""
         granted = 0
-        for tokens, usd in wants:
+        for most in wants:
+            if self._awaits_first_call():
+                return granted, POLL_S
             if self.request_bucket and not self.request_bucket.has(1.0, now):
                 return granted, self.request_bucket.wait_s(1.0)
             if self.token_bucket and not self.token_bucket.has(1.0, now):
                 return granted, self.token_bucket.wait_s(1.0)
-            exceeded = budget.exceeded(self.limits, self.spent, self.reserved, Amount(usd, tokens))
+            exceeded = budget.exceeded(self.limits, self.spent, self.reserved, most)
             if exceeded:
-                if self.reserved_tokens <= 0:  # nothing in flight that could give something back
+                if self.reserved.tokens <= 0:  # nothing in flight that could give something back
                     self.drain(exceeded)
                 return granted, POLL_S
             if self.request_bucket:
                 self.request_bucket.level -= 1
             if self.token_bucket:
-                self.token_bucket.level -= tokens
-            actor.reserved_usd += usd
-            actor.reserved_tokens += tokens
+                self.token_bucket.level -= most.tokens
+            actor.reserved = actor.reserved.plus(most)
             granted += 1
         return granted, POLL_S
+
+    def _awaits_first_call(self) -> bool:
+        """Return True if the first call is out, which shows how this server counts: a budget lets no other go before."""
+        return self.limits.has_budget and not self._is_first_call_over and self.reserved.tokens > 0
 
 
 def _bucket(per_minute: float | None, burst_s: float, now: float) -> Bucket | None:

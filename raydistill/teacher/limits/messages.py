@@ -7,8 +7,19 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from raydistill.runtime.errors import LimitKind
+from raydistill.teacher.limits.amount import NOTHING, Amount
+from raydistill.teacher.limits.tokens import TokenRatios
 
-StopKind = Literal["budget", "journal", "fatal", "parameter", "interrupt", "unreachable"]
+StopKind = Literal[
+    "budget",  # the next call could exceed it
+    "journal",  # answers cannot be kept
+    "fatal",  # the endpoint rejects every call
+    "hopeless",  # no call has succeeded for a while
+    "failures",  # more rows failed than may
+    "parameter",  # the model rejects a parameter, and requests have to be made anew
+    "interrupt",  # Ctrl-C or SIGTERM
+    "unreachable",  # the governor has died
+]
 
 
 class RateLimits(NamedTuple):
@@ -35,6 +46,8 @@ class Limits:
     """What may still be used, prompt and completion together."""
     on_budget: Literal["stop_stage", "fail_rows"] = "stop_stage"
     """What happens when `usd` or `tokens` is used up: the stage ends, or just the rows that are left fail."""
+    max_failed: int | None = None
+    """How many rows may fail before the stage ends; None for any number."""
 
     @property
     def has_budget(self) -> bool:
@@ -44,12 +57,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class StopReason:
-    """Why nobody sends any more.
-
-    budget: the next call could exceed it. journal: answers cannot be kept. fatal: the endpoint rejects every call.
-    parameter: the model rejects a parameter, and requests have to be made anew. interrupt: Ctrl-C. unreachable: the
-    governor has died.
-    """
+    """Why nobody sends any more."""
 
     kind: StopKind
     message: str = ""
@@ -59,6 +67,8 @@ class StopReason:
     """Which budget is used up."""
     parameter: str = ""
     """What the model rejects, as `Endpoint.refuses` names it."""
+    is_guess: bool = False
+    """That was read out of an error's text: the server named no parameter."""
 
 
 @dataclass
@@ -68,17 +78,25 @@ class Report:
     actor: str
     in_flight: int = 0
     waiting: int = 0
-    wants: list[tuple[int, float]] = field(default_factory=list)
-    """(tokens, USD) of the next calls, at the most."""
-    settled_tokens: int = 0
+    wants: list[Amount] = field(default_factory=list)
+    """The most that each of the next calls may take."""
+    settled: Amount = NOTHING
     """Reservations of the calls that are over."""
-    settled_usd: float = 0.0
-    spent_tokens: int = 0
+    spent: Amount = NOTHING
     """What those calls really took."""
-    spent_usd: float = 0.0
+    successes: int = 0
+    """Calls that were answered."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """Attempts that were not, by the error's message."""
+    failing_since_s: float = 0.0
+    """How long ago the first of those attempts was sent."""
+    oldest_s: float | None = None
+    """How long ago the oldest call in flight was sent; None without one."""
     throttled: float | None = None
     """A call met a rate limit (HTTP 429): seconds that the server asks to wait, 0 if it does not say."""
     rate_limits: RateLimits | None = None
+    ratios: TokenRatios = field(default_factory=TokenRatios)
+    """What this actor's replies have stated."""
     stop: StopReason | None = None
     """Nobody shall send any more."""
     counts: dict[str, float] = field(default_factory=dict)
@@ -97,6 +115,8 @@ class Grant:
     pause_s: float
     again_s: float
     """When to ask for more."""
+    ratios: TokenRatios
+    """What all actors' replies have stated."""
     stop: StopReason | None
 
 
@@ -104,8 +124,7 @@ class Snapshot(NamedTuple):
     """A stage's state, for its progress line and its end."""
 
     counts: Mapping[str, float]
-    spent_usd: float
-    spent_tokens: int
+    spent: Amount
     in_flight: int
     concurrency: int
     """Most calls in flight at this moment (adaptive)."""
