@@ -17,14 +17,16 @@ from raydistill.config import Settings
 from raydistill.tables import Row
 from raydistill.teacher import journal
 from raydistill.teacher import ledger as ledgers
-from raydistill.teacher.caller import Caller, Provenance
+from raydistill.teacher.caller import Caller
 from raydistill.teacher.dialogue import dialogue
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal.folder import journal_folder
+from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits import pricing
 from raydistill.teacher.limits.messages import StopReason
 from raydistill.teacher.limits.permits import Permits
 from raydistill.teacher.prompt_row import PromptRow
+from raydistill.teacher.samples import NOT_ASKED
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -36,23 +38,21 @@ class TeacherActor:
     """Asks the teacher; makes what calls it at its first block, inside the event loop that uses it."""
 
     def __init__(
-        self, stage: str, settings: Settings, endpoint: Endpoint, governor: ActorHandle, session: str, journal_id: str
+        self, settings: Settings, endpoint: Endpoint, governor: ActorHandle, buyer: Buyer, journal_id: str
     ) -> None:
         """Open the journal.
 
         Args:
-            stage: the stage's name.
             settings: of the run, with absolute places.
             endpoint: where the teacher answers.
             governor: the stage's `limits.governor.Governor`.
-            session: this run of the stage, as the journal notes it.
+            buyer: the run, this session of the stage, and the stage, as the journal notes them.
             journal_id: the id of the journal that the driver opened.
         """
-        self.stage = stage
         self.settings = settings
         self.endpoint = endpoint
         self.governor = governor
-        self.session = session
+        self.buyer = buyer
         self.journal_id = journal_id
         self.folder = journal_folder(settings)
         self.reader = journal.Reader(self.folder)  # on a restart: with all that the dead actor has paid for
@@ -60,38 +60,47 @@ class TeacherActor:
         rows_per_call = 2 if self.folder.is_local else 8
         self.window = asyncio.Semaphore(max(MIN_OPEN_ROWS, rows_per_call * settings.teacher.max_concurrency))
         self.caller: Caller | None = None
+        self.opening = asyncio.Lock()
 
     async def __call__(self, block: pa.Table) -> pa.Table:
         """Return the rows of SAMPLES_WITH_CALLS for a block of PROMPTS."""
-        if self.caller is None:
-            self.caller = self._make_caller()
-            self._check_journal(self.caller.permits)
+        caller = await self._opened_caller()
         if block.num_rows == 0:  # a stage without questions
             return ledgers.SAMPLES_WITH_CALLS.empty_table()
         number = block["block"][0].as_py()
-        was_begun: Any = self.governor.begin.remote(number, self.caller.permits.actor)
+        was_begun: Any = self.governor.begin.remote(number, caller.permits.actor)
         if await was_begun:
             self.reader.refresh()  # the actor that died has bought some of its answers
         tasks = []
         for row in block.to_pylist():
-            tasks.append(asyncio.ensure_future(self._rows(PromptRow.of(row), self.caller)))
+            tasks.append(asyncio.ensure_future(self._rows(PromptRow.of(row), caller)))
         rows: list[Row] = []
         for task in tasks:
             rows += await task
-        await self.caller.permits.flush()
+        await caller.flush()
         return pa.Table.from_pylist(rows, schema=ledgers.SAMPLES_WITH_CALLS)
+
+    async def _opened_caller(self) -> Caller:
+        """Return the actor's caller; the first block makes it, and takes room in the journal before anything is sent."""
+        async with self.opening:
+            if self.caller is None:
+                self.caller = self._make_caller()
+                self._check_journal(self.caller.permits)
+                await self.caller.open()
+        return self.caller
 
     def _make_caller(self) -> Caller:
         teacher = self.settings.teacher
         governor = self.governor
         return Caller(
-            self.endpoint.client(teacher.dialect, teacher.timeout),
+            self.endpoint.client(teacher.dialect, teacher.timeout, teacher.max_concurrency),
             Permits(uuid.uuid4().hex, lambda report: governor.exchange.remote(report)),
             self.reader,
             journal.Writer(self.folder),
             teacher,
             pricing.find(teacher),
-            Provenance(self.settings.run_path, self.session, self.stage),
+            self.buyer,
+            self.endpoint.takes,
         )
 
     def _check_journal(self, permits: Permits) -> None:
@@ -104,7 +113,7 @@ class TeacherActor:
 
     async def _rows(self, prompt: PromptRow, caller: Caller) -> list[Row]:
         async with self.window:
-            outcomes = await dialogue(prompt, self.stage, self.endpoint, self.settings.teacher, caller)
-        has_failed = any(outcome.row.error_kind for outcome in outcomes)
+            outcomes = await dialogue(prompt, self.buyer.stage, self.endpoint, self.settings.teacher, caller)
+        has_failed = any(outcome.row.error_kind and outcome.row.error_kind not in NOT_ASKED for outcome in outcomes)
         caller.permits.count(rows=1, failed=has_failed)
-        return [ledgers.with_calls(outcome, self.session) for outcome in outcomes]
+        return [ledgers.with_calls(outcome, self.buyer.session) for outcome in outcomes]

@@ -17,7 +17,7 @@ from raydistill.teacher import samples
 from raydistill.teacher.api.request import Request
 from raydistill.teacher.caller import Sample
 from raydistill.teacher.endpoint import Endpoint
-from raydistill.teacher.journal.records import Answer
+from raydistill.teacher.journal.readings import Answer
 from raydistill.teacher.prompt_row import PromptRow
 from raydistill.teacher.samples import Call, Outcome, SampleRow
 from raydistill.teacher.stage_names import STOP_SEQUENCES
@@ -72,7 +72,7 @@ async def _judgement(prompt: PromptRow, request: Request, teacher: str, caller: 
     [sample] = await caller.samples(request, 1, prompt.task, "judgement")
     [key] = request.keys([0])
     row = samples.blank(prompt, prompt.sample_index, key, teacher)
-    if sample.answer is not None:
+    if sample.error is None and sample.answer is not None:
         row = row._replace(answer_text=sample.answer.text, finish_reason=sample.answer.finish_reason)
     return samples.finished(row, [Call("judgement", sample)])
 
@@ -89,7 +89,7 @@ class _AfterRationale(NamedTuple):
     async def outcome(self, row: SampleRow, rationale: Sample) -> Outcome:
         """Read the answer out of the rationale, or ask for it."""
         calls = [Call("rationale", rationale)]
-        if rationale.answer is None:
+        if rationale.error is not None or rationale.answer is None:
             return samples.finished(row, calls)
         row = self._with_rationale(row, rationale.answer)
         if self.prompt.adaptive:
@@ -112,7 +112,7 @@ class _AfterRationale(NamedTuple):
                 return samples.finished(row, calls)
         answer = await self._answer_call(row.rationale)
         calls.append(Call("answer", answer))
-        if answer.answer is not None:
+        if answer.error is None and answer.answer is not None:
             row = samples.with_answer(
                 row,
                 self.prompt,

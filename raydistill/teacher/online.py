@@ -16,6 +16,7 @@ from raydistill.runtime.progress import Stage as ProgressLine
 from raydistill.teacher import blocks
 from raydistill.teacher.actor import TeacherActor
 from raydistill.teacher.endpoint import Endpoint
+from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.ledger import SAMPLES_WITH_CALLS
 from raydistill.teacher.limits.governor import Governor
 from raydistill.teacher.limits.messages import Limits, Snapshot, StopReason
@@ -30,13 +31,12 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Job(NamedTuple):
-    """What is asked, of whom, for which session of which stage."""
+    """What is asked, of whom, and who buys."""
 
-    stage: str
     prompts: pa.Table
     settings: Settings
     endpoint: Endpoint
-    session: str
+    buyer: Buyer
     journal_id: str
 
 
@@ -99,11 +99,10 @@ def _run_blocks(job: Job, governor: ActorHandle) -> pa.Table:
             max_tasks_in_flight_per_actor=blocks.BLOCKS_PER_ACTOR,
         ),
         fn_constructor_kwargs={
-            "stage": job.stage,
             "settings": job.settings,
             "endpoint": job.endpoint,
             "governor": governor,
-            "session": job.session,
+            "buyer": job.buyer,
             "journal_id": job.journal_id,
         },
         **_placement(job.endpoint),
@@ -145,8 +144,8 @@ def _show(line: ProgressLine, governor: ActorHandle) -> Snapshot:
         snapshot.count("rows"),
         calls=calls,
         per_s=calls / elapsed_s,
-        tokens=snapshot.spent_tokens,
-        usd=snapshot.spent_usd or None,
+        tokens=snapshot.spent.tokens,
+        usd=snapshot.spent.usd or None,
         failed=snapshot.count("failed") or None,
         waiting=f"{snapshot.paused_s:.0f} s (rate limit)" if is_paused else None,
     )

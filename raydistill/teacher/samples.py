@@ -10,6 +10,8 @@ from raydistill.method.answers import ExtractionRules
 from raydistill.teacher.caller import Sample
 from raydistill.teacher.prompt_row import PromptRow
 
+NOT_ASKED = ("budget", "stopped", "pending")  # the error_kind of rows that have not failed: the next command asks them
+
 
 class SampleRow(NamedTuple):
     """Columns as in tables.SAMPLES."""

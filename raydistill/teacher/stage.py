@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Collection
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from raydistill.config import Settings
+from raydistill.runtime import run_id
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.progress import Stage as ProgressLine
 from raydistill.runtime.store import Store
 from raydistill.tables import SAMPLES
 from raydistill.teacher import batch, journal, online, summary
 from raydistill.teacher import ledger as ledgers
-from raydistill.teacher.caller import Provenance
 from raydistill.teacher.endpoint import Endpoint
-from raydistill.teacher.journal import compaction, segments
+from raydistill.teacher.journal import JournalError, compaction, segments
 from raydistill.teacher.journal.folder import journal_folder
+from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits.budget import Budget
 from raydistill.teacher.limits.messages import Limits
 from raydistill.teacher.refused_parameters import learn_refusals
@@ -62,29 +64,32 @@ def run(
     Raises:
         BudgetReached: the next call could exceed `teacher.budget_usd` or `budget_tokens`; not with `budget`.
         TooManyFailures: a larger fraction than `max_failure_rate` of the rows failed; a re-run asks just those again.
-        TeacherError: the endpoint rejects everything (key, model, account).
+        TeacherError: the endpoint rejects everything (key, model, account), or answers nothing any more.
         JournalError: the journal is of another format or its storage is full.
-        KeyboardInterrupt: after the calls in flight came home (at most `teacher.timeout`, 60 s).
+        KeyboardInterrupt: after the calls in flight came home (at most `teacher.timeout`).
     """
     settings = settings.absolute()
+    run = run_id.load(store)
     folder = journal_folder(settings)
-    compaction.compact(folder)
-    session = uuid.uuid4().hex
+    _compact(folder, progress)
+    buyer = Buyer(run.id, uuid.uuid4().hex, stage)
     with progress.stage(stage, prompts.num_rows) as line:
-        job = online.Job(stage, prompts, settings, endpoint, session, folder.id)
+        job = online.Job(prompts, settings, endpoint, buyer, folder.id)
         table: pa.Table | None = None
         while table is None:
-            limits = stage_limits(settings.teacher, folder, settings.run_path, stage, budget)
             if settings.teacher.transport == "batch":
-                table = _run_batches(job, folder, limits, line)
+                limits = stage_limits(settings.teacher, folder, run.names, stage, budget)
+                table = _run_batches(job, folder, limits, line, run.names)
             else:
-                table = _run_online(job, limits, line)
+                batch.take_in(settings.teacher, endpoint, folder, buyer, run.names)
+                limits = stage_limits(settings.teacher, folder, run.names, stage, budget, prompts.num_rows)
+                table = _run_online(job, folder, limits, line)
         table = table.sort_by([(name, "ascending") for name in _ORDER])
         samples = table.select(SAMPLES.names)
         ledger = ledgers.summarise(stage, table)
-        store.write(f"ledger_{stage}", ledger, session)
-        store.write(f"failed_{stage}", samples.filter(pc.not_equal(samples["error_kind"], "")), session)
-        _compact(folder)
+        store.write(f"ledger_{stage}", ledger, buyer.session)
+        store.write(f"failed_{stage}", samples.filter(pc.not_equal(samples["error_kind"], "")), buyer.session)
+        _compact_when_released(folder, progress)
         summary.check_failures(
             stage,
             samples,
@@ -96,29 +101,38 @@ def run(
     return samples.replace_schema_metadata(None)
 
 
-def _run_batches(job: online.Job, folder: journal.Folder, limits: Limits, line: ProgressLine) -> pa.Table:
-    settings = job.settings
-    provenance = Provenance(settings.run_path, job.session, job.stage)
-    rows = batch.run(job.prompts, settings.teacher, job.endpoint, folder, provenance, limits, line)
+def _run_batches(
+    job: online.Job, folder: journal.Folder, limits: Limits, line: ProgressLine, run_names: Collection[str]
+) -> pa.Table:
+    teacher = job.settings.teacher
+    rows = batch.run(job.prompts, teacher, job.endpoint, folder, job.buyer, limits, line, run_names=run_names)
     return pa.Table.from_pylist(rows, schema=ledgers.SAMPLES_WITH_CALLS)
 
 
-def _run_online(job: online.Job, limits: Limits, line: ProgressLine) -> pa.Table | None:
+def _run_online(job: online.Job, folder: journal.Folder, limits: Limits, line: ProgressLine) -> pa.Table | None:
     """Return the stage's rows; None if the model rejected a parameter: without it, the stage has to start anew."""
     table, snapshot = online.run(job, limits, line)
     stop = snapshot.stop
-    if stop is None or (stop.kind == "budget" and limits.on_budget == "fail_rows"):
+    if stop is None or stop.kind == "failures" or (stop.kind == "budget" and limits.on_budget == "fail_rows"):
         return table
     if stop.kind == "parameter":
-        learn_refusals(job.endpoint, stop.parameter, job.settings.teacher)
+        learn_refusals(job.endpoint, stop, job.settings.teacher, folder)
         return None
-    raise summary.stop_error(stop, snapshot.count("calls"))
+    raise summary.stop_error(stop, snapshot)
 
 
-def _compact(folder: journal.Folder) -> None:
+def _compact_when_released(folder: journal.Folder, progress: Progress) -> None:
     """Compact once the actors have released their segments; what they still hold is compacted by the next stage."""
     deadline = time.monotonic() + RELEASE_S
-    compaction.compact(folder)
+    _compact(folder, progress)
     while any(segments.is_segment(name) for name in folder.names()) and time.monotonic() < deadline:
         time.sleep(0.1)
+        _compact(folder, progress)
+
+
+def _compact(folder: journal.Folder, progress: Progress) -> None:
+    """Compact; if the storage has no room for it, say so and go on: every answer is durable already."""
+    try:
         compaction.compact(folder)
+    except JournalError as error:
+        progress.say(f"The journal was not compacted: {error.message}")

@@ -12,7 +12,8 @@ from raydistill.runtime.errors import TeacherError, TooManyFailures, UserError, 
 from raydistill.runtime.formatting import dollars
 from raydistill.tables import rows
 from raydistill.teacher.journal import JournalError
-from raydistill.teacher.limits.messages import StopReason
+from raydistill.teacher.limits.messages import Snapshot, StopReason
+from raydistill.teacher.samples import NOT_ASKED
 
 BUDGET = "budget"  # the error_kind of rows that were not asked because a budget is used up
 _SHOWN_CHARS = 160  # of an error
@@ -23,15 +24,26 @@ def kept(answers: int) -> str:
     return f"{answers:,} answers of this command are kept"
 
 
-def stop_error(stop: StopReason, answers: int) -> UserError:
-    """Return the error that ends a run whose stage was stopped after buying `answers`."""
-    message = f"{stop.message}; {kept(answers)}"
+def stop_error(stop: StopReason, snapshot: Snapshot) -> UserError:
+    """Return the error that ends a run whose stage was stopped."""
+    answers = kept(snapshot.count("calls"))
+    unknown = ""
+    if snapshot.count("lost"):
+        usd = dollars(snapshot.counts.get("lost_usd", 0.0))
+        unknown = f"; {snapshot.count('lost'):,} calls without a reply count as {usd}, as they may have been paid for"
+    message = f"{stop.message}; {answers}{unknown}"
     if stop.limit is not None:
-        return budget_reached(stop.limit, stop.message, kept(answers))
+        return budget_reached(stop.limit, stop.message, f"{answers}{unknown}")
     if stop.kind == "journal":
-        return JournalError(stop.message, stop.hint)
+        return JournalError(f"{stop.message} {answers[0].upper()}{answers[1:]}.", stop.hint)
     if stop.kind == "fatal":
         return TeacherError(f"The teacher rejected a call: {message}.", "Fix it and run the same command again.")
+    if stop.kind == "hopeless":
+        return TeacherError(
+            f"The teacher does not answer: {message}.",
+            "Is it running, is --teacher.timeout long enough, is the account's quota used up? Then run the same "
+            "command again: it goes on.",
+        )
     return UserError(f"The stage stopped: {message}.", "Run the same command again: it goes on.")
 
 
@@ -47,11 +59,11 @@ def check_failures(stage: str, samples: pa.Table, prompts: int, max_rate: float,
             degree are one.
 
     Raises:
-        TooManyFailures: more than `max_rate` failed. Rows that no budget was left for are no failures.
+        TooManyFailures: more than `max_rate` failed. Rows that were not asked are no failures.
     """
     failed: dict[tuple[str, str, int, int], tuple[str, str]] = {}
     for row in rows(samples.filter(pc.not_equal(samples["error_kind"], ""))):
-        if row["error_kind"] != BUDGET:
+        if row["error_kind"] not in NOT_ASKED:
             index = row["sample_index"] if by_sample else 0
             failed[row["question_id"], row["method"], row["degree"], index] = row["error_kind"], row["error"]
     if len(failed) <= max_rate * prompts:
@@ -62,6 +74,9 @@ def check_failures(stage: str, samples: pa.Table, prompts: int, max_rate: float,
     parts = []
     for kind, errors in sorted(errors_by_kind.items()):
         parts.append(f"{len(errors)} {kind} (e.g. {errors[0][:_SHOWN_CHARS]})")
+    stopped = _count(samples, "error_kind", "stopped")
+    if stopped:
+        parts.append(f"{stopped:,} samples were not asked any more")
     raise TooManyFailures(
         f"{len(failed)} of {prompts} questions failed in stage {stage}: {'; '.join(parts)}.",
         f"Run the same command again: it asks just those. --teacher.max_failure_rate {max_rate} is what may fail.",
@@ -79,6 +94,7 @@ def sentence(ledger: pa.Table, samples: pa.Table, rejected: Iterable[str]) -> st
     tokens = _sum(ledger, "prompt_tokens") + _sum(ledger, "completion_tokens")
     answer_calls = _count(samples, "answered_by", "answer_call")
     unasked = _count(samples, "error_kind", BUDGET)
+    unreadable = _count(samples, "error_kind", "unreadable")
     failed = samples.num_rows - _count(samples, "error_kind", "") - unasked
     reused = _sum(ledger, "reused")
     usd = _sum(ledger, "usd")
@@ -89,6 +105,7 @@ def sentence(ledger: pa.Table, samples: pa.Table, rejected: Iterable[str]) -> st
         (usd, dollars(usd)),
         (answer_calls, f"{answer_calls:,} answer calls"),
         (failed, f"{failed:,} failed"),
+        (unreadable, f"{unreadable:,} of them replies that cannot be read, which are kept"),
         (names, f"the model rejects {names}"),
         (unasked, f"{unasked:,} not asked: the budget is used up"),
     ]

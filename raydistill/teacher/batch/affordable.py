@@ -3,76 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from raydistill.runtime.errors import LimitKind
-from raydistill.runtime.formatting import dollars
-from raydistill.teacher.api.reply import Usage
-from raydistill.teacher.batch.collector import BatchRequest
-from raydistill.teacher.limits.budget import Amount
-from raydistill.teacher.limits.messages import Limits
-from raydistill.teacher.limits.pricing import Price
-from raydistill.teacher.limits.tokens import most_prompt_tokens
-
-
-class Exceeded(NamedTuple):
-    """A limit that the next requests may exceed."""
-
-    limit: LimitKind
-    message: str
+from raydistill.teacher.limits import budget
+from raydistill.teacher.limits.amount import NOTHING, Amount
+from raydistill.teacher.limits.messages import Limits, StopReason
+from raydistill.teacher.limits.tokens import TokenRatios
+from raydistill.teacher.purchase import Books, Purchase
 
 
 class BatchBudget:
-    """The budget of a stage that is bought in batches."""
+    """The budget of a stage that is bought in batches.
 
-    def __init__(self, limits: Limits, price: Price | None) -> None:
+    Attributes:
+        spent: what the lines that are answered took.
+        ratios: what their replies have stated about tokens.
+    """
+
+    def __init__(self, limits: Limits, books: Books) -> None:
         self.limits = limits
-        self.price = price
-        self.spent = Amount(0.0, 0)
+        self.books = books
+        self.spent = NOTHING
+        self.ratios = TokenRatios()
 
-    def usd(self, usage: Usage) -> float | None:
-        """Return what a response costs; None if no price is known."""
-        return None if self.price is None else self.price.of(*usage)
-
-    def spend(self, usage: Usage) -> None:
-        """Count a response."""
-        self.spent = self.spent.plus(self.usd(usage) or 0.0, usage.total)
-
-    def most(self, requests: Iterable[BatchRequest]) -> Amount:
-        """Return the most that `requests` may take."""
-        amount = Amount(0.0, 0)
-        for request in requests:
-            prompt = most_prompt_tokens(request.request.prompt)
-            completion = len(request.samples) * request.request.max_tokens
-            usage = Usage(prompt, 0, completion)
-            amount = amount.plus(self.usd(usage) or 0.0, usage.total)
-        return amount
+    def most(self, purchases: Iterable[Purchase]) -> Amount:
+        """Return the most that `purchases` may take."""
+        total = NOTHING
+        for purchase in purchases:
+            total = total.plus(self.books.most(purchase.most(self.ratios)))
+        return total
 
     def affordable(
-        self, requests: list[BatchRequest], under_way: Iterable[tuple[float, int]]
-    ) -> tuple[list[BatchRequest], Exceeded | None]:
-        """Return as many of `requests`, from the first, as the budget surely covers, and why not more.
+        self, purchases: list[Purchase], under_way: Iterable[Amount]
+    ) -> tuple[list[Purchase], StopReason | None]:
+        """Return as many of `purchases`, from the first, as the budget surely covers, and why not more.
 
         Args:
-            requests: What is to be sent.
-            under_way: The most that each batch that runs may take, in (USD, tokens).
+            purchases: What is to be sent.
+            under_way: The most that each batch that runs may take.
         """
-        amount = self.spent
-        for usd, tokens in under_way:
-            amount = amount.plus(usd, tokens)
-        for i, request in enumerate(requests):
-            amount = amount.plus(*self.most([request]))
-            exceeded = self._exceeded(amount)
+        reserved = NOTHING
+        for most in under_way:
+            reserved = reserved.plus(most)
+        for i, purchase in enumerate(purchases):
+            most = self.most([purchase])
+            exceeded = budget.exceeded(self.limits, self.spent, reserved, most)
             if exceeded:
-                return requests[:i], exceeded
-        return requests, None
-
-    def _exceeded(self, amount: Amount) -> Exceeded | None:
-        """Return which limit `amount` exceeds; None if none."""
-        if self.limits.usd is not None and amount.usd > self.limits.usd:
-            left = dollars(self.limits.usd - self.spent.usd)
-            return Exceeded("usd", f"the next requests may cost more than the {left} left")
-        if self.limits.tokens is not None and amount.tokens > self.limits.tokens:
-            left = f"{self.limits.tokens - self.spent.tokens:,}"
-            return Exceeded("tokens", f"the next requests may take more than the {left} left")
-        return None
+                return purchases[:i], exceeded
+            reserved = reserved.plus(most)
+        return purchases, None

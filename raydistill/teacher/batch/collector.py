@@ -5,36 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
 from raydistill.teacher.api import dialect as dialects
 from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.api.request import Request
-from raydistill.teacher.caller import Sample
+from raydistill.teacher.caller import Sample, stored_sample
+from raydistill.teacher.purchase import NSupport, Purchase, groups
 
 MAX_REQUESTS = 50_000  # of one file, as OpenAI takes them
 MAX_BYTES = 190_000_000  # OpenAI takes 200 MB
 
 
-@dataclass(frozen=True)
-class BatchRequest:
-    """One line of a batch: samples of a request that the journal does not hold."""
+def custom_id(purchase: Purchase) -> str:
+    """Return what the Batch API calls the line of a purchase."""
+    return purchase.keys[0]
 
-    request: Request
-    samples: list[int]
-    keys: list[str]
-    """Journal keys of the samples."""
-    task: str
-    kind: str
 
-    @property
-    def custom_id(self) -> str:
-        """What the Batch API calls the line."""
-        return self.keys[0]
-
-    @property
-    def line(self) -> bytes:
-        """The line of the batch's file."""
-        return dialects.load(self.request.dialect).batch_line(self.request, self.samples, self.custom_id)
+def line(purchase: Purchase) -> bytes:
+    """Return the line of a purchase in a batch's file."""
+    request = purchase.request
+    return dialects.load(request.dialect).batch_line(request, purchase.samples, custom_id(purchase))
 
 
 @dataclass
@@ -42,12 +33,14 @@ class Collector:
     """Takes a Caller's place in dialogues: what it cannot answer is collected and fails as "pending"."""
 
     reader: journal.Reader
-    samples_per_request: int
-    supports_n: bool = True
+    settings: TeacherSettings
+    n_support: NSupport
     failed: dict[str, CallError] = field(default_factory=dict)
     """By journal key, the samples that were given up."""
-    missing: dict[str, BatchRequest] = field(default_factory=dict)
+    missing: dict[str, Purchase] = field(default_factory=dict)
     """By custom id, what is to be sent."""
+    bought_again: set[str] = field(default_factory=set)
+    """Keys of replies that could not be read."""
     _claimed: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
@@ -67,22 +60,17 @@ class Collector:
                 if key not in self._claimed:
                     missing.append(i)
             samples.append(sample)
-        size = self.samples_per_request or n
-        if not self.supports_n:
-            size = 1
-        for start in range(0, len(missing), size):
-            group = missing[start : start + size]
-            group_keys = [keys[i] for i in group]
-            self.missing[group_keys[0]] = BatchRequest(request, group, group_keys, task, kind)
-            self._claimed.update(group_keys)
+        for purchase in groups(request, keys, missing, self.n_support.size(len(missing)), task, kind):
+            self.missing[custom_id(purchase)] = purchase
+            self._claimed.update(purchase.keys)
         return samples
 
-    def fail(self, request: BatchRequest, error: CallError) -> None:
-        """Give up the samples of `request`; the attempts of `error` count for the first of them."""
-        error.key = request.keys[0]
-        self.failed[request.keys[0]] = error
+    def fail(self, purchase: Purchase, error: CallError) -> None:
+        """Give up the samples of `purchase`; the attempts of `error` count for the first of them."""
+        error.key = purchase.keys[0]
+        self.failed[purchase.keys[0]] = error
         other = CallError(error.kind, error.message)
-        for key in request.keys[1:]:
+        for key in purchase.keys[1:]:
             self.failed[key] = other
 
     def _settled(self, key: str) -> Sample | None:
@@ -90,23 +78,22 @@ class Collector:
         error = self.failed.get(key)
         if error is not None:
             return Sample(None, error)
-        answer = self.reader.get(key)
-        return None if answer is None else Sample(answer, None)
+        return stored_sample(self.reader, key, self.settings, self.bought_again)
 
 
 def split(
-    requests: list[BatchRequest], max_requests: int = MAX_REQUESTS, max_bytes: int = MAX_BYTES
-) -> Iterator[list[BatchRequest]]:
-    """Yield parts of `requests` that each fit into one file."""
-    part: list[BatchRequest] = []
+    purchases: list[Purchase], max_requests: int = MAX_REQUESTS, max_bytes: int = MAX_BYTES
+) -> Iterator[list[Purchase]]:
+    """Yield parts of `purchases` that each fit into one file."""
+    part: list[Purchase] = []
     size = 0
-    for request in requests:
-        length = len(request.line)
+    for purchase in purchases:
+        length = len(line(purchase))
         if part and (len(part) >= max_requests or size + length > max_bytes):
             yield part
             part = []
             size = 0
-        part.append(request)
+        part.append(purchase)
         size += length
     if part:
         yield part

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 from raydistill.runtime import files
 from raydistill.teacher import journal, stage_names
 from raydistill.teacher.batch.batch_api import BatchApi
-from raydistill.teacher.batch.collector import BatchRequest
-from raydistill.teacher.caller import Provenance
-from raydistill.teacher.limits.budget import Amount
+from raydistill.teacher.journal.records import Buyer
+from raydistill.teacher.limits.amount import Amount
 
 
 @dataclass
@@ -37,14 +37,19 @@ class Note:
 class Notes:
     """The notes of one stage of one run; a journal may hold those of other runs too."""
 
-    def __init__(self, folder: journal.Folder, provenance: Provenance) -> None:
+    def __init__(self, folder: journal.Folder, buyer: Buyer, run_names: Collection[str] = ()) -> None:
         self.folder = folder
-        self.provenance = provenance
+        self.buyer = buyer
+        self.run_names = {buyer.run, *run_names}
 
-    def make(self, part: list[BatchRequest], most: Amount) -> Note:
-        """Write and return the note of a batch that is about to be made."""
-        custom_ids = {request.custom_id: request.samples for request in part}
-        note = Note(uuid.uuid4().hex, None, self.provenance.run, self.provenance.stage, custom_ids, most)
+    def make(self, custom_ids: dict[str, list[int]], most: Amount) -> Note:
+        """Write and return the note of a batch that is about to be made.
+
+        Args:
+            custom_ids: sample indices of each line, by its custom id.
+            most: the most that the batch may take.
+        """
+        note = Note(uuid.uuid4().hex, None, self.buyer.run, self.buyer.stage, custom_ids, most)
         self.save(note)
         return note
 
@@ -77,7 +82,7 @@ class Notes:
                 continue
             with self.folder.fs.open_input_stream(f"{self.folder.root}/{name}") as stream:
                 note = Note(**json.loads(stream.readall()))
-            if note.run == self.provenance.run and note.stage in stage_names.names(self.provenance.stage):
+            if note.run in self.run_names and note.stage in stage_names.names(self.buyer.stage):
                 notes.append(note)
         return notes
 

@@ -3,110 +3,120 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from raydistill.teacher import journal
-from raydistill.teacher.api import dialect as dialects
+from raydistill.runtime.errors import TeacherError
 from raydistill.teacher.api import error_classification
-from raydistill.teacher.api.dialect import BatchResult, Dialect
+from raydistill.teacher.api.client import Client
+from raydistill.teacher.api.dialect import BatchResult
 from raydistill.teacher.api.errors import CallError
-from raydistill.teacher.api.reply import Reply
+from raydistill.teacher.api.response import Response
 from raydistill.teacher.batch.affordable import BatchBudget
-from raydistill.teacher.batch.collector import BatchRequest, Collector
-from raydistill.teacher.caller import Provenance
+from raydistill.teacher.batch.collector import Collector
 from raydistill.teacher.endpoint import Endpoint
-from raydistill.teacher.journal.records import Entry, record
+from raydistill.teacher.purchase import Books, Purchase, amount
+
+
+class _Answered(NamedTuple):
+    """A line with a reply."""
+
+    purchase: Purchase
+    response: Response
+    attempts: int
 
 
 class Results:
-    """Writes answers to the journal, and tells the collector which lines failed for good."""
+    """Writes replies to the journal, and tells the collector which lines failed for good."""
 
     def __init__(
         self,
         collector: Collector,
-        writer: journal.Writer,
-        endpoint: Endpoint,
+        books: Books,
         budget: BatchBudget,
-        provenance: Provenance,
+        client: Client,
+        endpoint: Endpoint,
         max_attempts: int,
     ) -> None:
         self.collector = collector
-        self.reader = collector.reader
-        self.writer = writer
-        self.endpoint = endpoint
+        self.books = books
         self.budget = budget
-        self.provenance = provenance
+        self.client = client
+        self.endpoint = endpoint
         self.max_attempts = max_attempts
         self._attempts: Counter[str] = Counter()  # by custom id
 
-    async def take(self, content: bytes, requests: Mapping[str, BatchRequest], dialect: Dialect) -> None:
-        """Write the answers of one file of results to the journal.
+    async def take(self, content: bytes, purchases: Mapping[str, Purchase], file_id: str) -> None:
+        """Write the replies of one file of results to the journal.
 
         Lines that failed are requested again, alone, while that makes sense.
 
         Args:
             content: The file.
-            requests: What each line requested, by custom id.
-            dialect: How the file is read.
+            purchases: What each line requested, by custom id.
+            file_id: The endpoint's name of the file.
+
+        Raises:
+            TeacherError: a line is no result; the lines before it are kept.
+            JournalError: the storage rejects a reply.
         """
-        entries: list[tuple[list[str], Entry]] = []
-        for line in content.splitlines():
-            result = dialect.read_batch_result(line)
-            request = requests.get(result.custom_id)
-            if request is None or self.reader.get(request.keys[0]) is not None:
-                continue
-            self._attempts[result.custom_id] += 1
-            try:
-                reply = _reply(result, request, dialects.load(request.request.dialect))
-            except CallError as error:
-                self._take_failure(request, error, dialect)
-                continue
-            entries.append(self._entry(request, reply))
-        places = await asyncio.gather(*(self.writer.append(entry) for _, entry in entries))
-        for (keys, _), place in zip(entries, places, strict=True):
-            self.reader.note(keys, place)
+        answered: list[_Answered] = []
+        try:
+            for number, line in enumerate(content.splitlines(), 1):
+                result = self._read(line, file_id, number)
+                purchase = purchases.get(result.custom_id)
+                if purchase is None or self._is_settled(purchase):
+                    continue
+                self._attempts[result.custom_id] += 1
+                if result.status is not None and result.status < 300:
+                    response = Response(result.status, self.client.masked(result.content), {}, False)
+                    answered.append(_Answered(purchase, response, self._attempts[result.custom_id]))
+                else:
+                    self._take_failure(purchase, self._error(result, purchase), self._attempts[result.custom_id])
+        finally:
+            await asyncio.gather(*map(self._keep, answered))
 
-    def _entry(self, request: BatchRequest, reply: Reply) -> tuple[list[str], Entry]:
-        """Return the keys that `reply` answers and its line of the journal."""
-        self.budget.spend(reply.usage)
-        keys = request.keys[: len(reply.texts)]
-        if len(keys) < len(request.keys):  # an endpoint that ignores n
-            self.collector.supports_n = False
-        entry = record(
-            keys,
-            reply.texts[: len(keys)],
-            reply.finish_reasons[: len(keys)],
-            reply.usage,
-            self.budget.usd(reply.usage),
-            self._attempts[request.custom_id],
-            request.request.canonical(),
-            run=self.provenance.run,
-            session=self.provenance.session,
-            stage=self.provenance.stage,
-            task=request.task,
-            kind=request.kind,
-            estimated=reply.estimated,
-        )
-        return keys, entry
+    def _read(self, line: bytes, file_id: str, number: int) -> BatchResult:
+        try:
+            return self.client.dialect.read_batch_result(line)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise TeacherError(
+                f"Line {number} of {file_id}, a file of batch results, is no result: the download may have been cut.",
+                "Run the same command again: it fetches the file anew; what was read is kept.",
+            ) from None
 
-    def _take_failure(self, request: BatchRequest, error: CallError, dialect: Dialect) -> None:
-        attempts = self._attempts[request.custom_id]
-        refused = request.request.refused_parameter(error)
-        if error.kind == "refused_n":
-            self.collector.supports_n = False
-        elif refused:
+    def _is_settled(self, purchase: Purchase) -> bool:
+        """Return whether the samples of a line are in the journal already: its file was read before."""
+        answer = self.books.reader.get(purchase.keys[0])
+        return answer is not None and (not answer.problem or purchase.keys[0] not in self.collector.bought_again)
+
+    async def _keep(self, answered: _Answered) -> None:
+        purchase, response, attempts = answered
+        most = purchase.most(self.budget.ratios)
+        reading = await self.books.keep(purchase, response, attempts, most, time.time())
+        self.budget.spent = self.budget.spent.plus(amount(reading))
+        if reading.error is None:
+            self.collector.n_support.replied(len(purchase.samples), len(reading.keys))
+        elif not reading.problem:
+            self._take_failure(purchase, reading.error, attempts)
+
+    def _error(self, result: BatchResult, purchase: Purchase) -> CallError:
+        """Return why a line has no reply."""
+        if result.status is None:
+            return self.client.call_error(CallError("transient", result.problem))
+        dialect = self.client.dialect
+        content = self.client.masked(result.content)
+        return error_classification.of_response(result.status, content, dialect, n=len(purchase.samples))
+
+    def _take_failure(self, purchase: Purchase, error: CallError, attempts: int) -> None:
+        refused = purchase.request.refused_parameter(error)
+        if error.kind == "refused_n" and self.collector.n_support.refused(error):
+            return
+        if refused and not error.is_guess:
             if refused not in self.endpoint.refuses:  # other lines of the batch may have said so
-                self.endpoint.note_refusal(refused, dialect.name)
+                self.endpoint.note_refusal(refused, purchase.request.dialect)
         elif not error.retryable or attempts >= self.max_attempts:
             error.attempts = attempts
-            self.collector.fail(request, error)
-
-
-def _reply(result: BatchResult, request: BatchRequest, dialect: Dialect) -> Reply:
-    """Return the reply of one line; CallError if it has none."""
-    if result.status is None:
-        raise CallError("transient", result.problem)
-    if result.status != 200:
-        raise error_classification.of_response(result.status, result.content, dialect, n=len(request.samples))
-    return dialect.read_reply(result.content, {}, request.request.prompt)
+            self.collector.fail(purchase, error)

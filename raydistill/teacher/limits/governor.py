@@ -18,6 +18,7 @@ from raydistill.teacher.limits.messages import Grant, Limits, RateLimits, Report
 from raydistill.teacher.limits.tokens import TokenRatios
 
 HEARTBEAT_TIMEOUT_S = 10.0  # an actor without a report for so long is dead
+FEW_FAILED = 10  # rows that end no stage early, however small it is
 POLL_S = 0.1  # an actor that may send nothing now asks again after so long
 _REQUEST_BURST_S = 0.25
 _TOKEN_BURST_S = 1.0
@@ -151,9 +152,9 @@ class Governor:
         hopeless = self.breaker.reason(min(sent, default=None), now)
         if hopeless:
             self.drain(hopeless)
-        failed = self.counts.get("failed", 0)
-        if self.limits.max_failed is not None and failed > self.limits.max_failed:
-            self.drain(StopReason("failures", f"{failed:.0f} rows have failed, {self.limits.max_failed} may"))
+        failed = int(self.counts.get("failed", 0))
+        if self.limits.max_failed is not None and failed > max(self.limits.max_failed, FEW_FAILED):
+            self.drain(StopReason("failures", f"{failed} rows have failed, {self.limits.max_failed} may"))
 
     def _apply(self, stated: RateLimits, now: float) -> None:
         """Keep the server's own limits if they are lower than the user's, or if the user set none."""
