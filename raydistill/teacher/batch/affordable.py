@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from raydistill.runtime.errors import LimitKind
 from raydistill.runtime.formatting import dollars
-from raydistill.teacher.api.reply import Usage
+from raydistill.teacher.api.usage import Usage
 from raydistill.teacher.batch.collector import BatchRequest
 from raydistill.teacher.limits.budget import Amount
 from raydistill.teacher.limits.messages import Limits
