@@ -15,8 +15,9 @@ from raydistill.teacher import api
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.dialect import load
 from raydistill.teacher.api.errors import CallError
-from raydistill.teacher.api.reply import Reply, Usage
+from raydistill.teacher.api.reply import Reply
 from raydistill.teacher.api.request import Request
+from raydistill.teacher.api.usage import StatedUsage
 from raydistill.teacher.limits.messages import RateLimits
 
 URL = "https://api.example/v1"
@@ -90,21 +91,14 @@ def reply_body(dialect: str, texts: list[str | None], **fields: Any) -> bytes:
 def test_replies(name: str) -> None:
     read = load(name).read_reply
     usage = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 5}}
-    reply = read(reply_body(name, ["a", None, "c"], usage=usage), {}, "prompt")
-    assert reply == Reply(["a", "", "c"], ["stop"] * 3, Usage(9, 5, 4), False, None)
+    reply = read(reply_body(name, ["a", None, "c"], usage=usage, id="r-1", model="m-2", system_fingerprint="fp"))
+    assert reply == Reply(["a", "", "c"], ["stop"] * 3, StatedUsage(9, 5, 4), "r-1", "m-2", "fp")
     letters: list[str | None] = [*"abcdefghijkl"]
-    assert read(reply_body(name, letters), {}, "prompt").texts == letters  # by index, whatever order they come in
-    for unusable in (None, {}, {"prompt_tokens": "many"}, [1]):
-        estimate = read(reply_body(name, ["a" * 40], usage=unusable), {}, "p" * 20)
-        assert (estimate.usage, estimate.estimated) == (Usage(6, 0, 11), True)
-    for broken in (b"[1, 2]", b'{"choices": []}', b'{"choices": [{"te', reply_body(name, [5])):  # type: ignore[list-item]
-        with pytest.raises(CallError) as caught:
-            read(broken, {}, "prompt")
-        assert caught.value.kind == "transient"
+    assert read(reply_body(name, letters)).texts == letters  # by index, whatever order they come in
 
 
 def test_rate_headers() -> None:
-    read = load("chat").read_reply
+    read = load("chat").read_rate_limits
     headers = {
         "x-ratelimit-limit-requests": "600",
         "x-ratelimit-remaining-requests": "0",
@@ -113,11 +107,12 @@ def test_rate_headers() -> None:
         "x-ratelimit-remaining-tokens": "12",
         "x-ratelimit-reset-tokens": "6m0s",
     }
-    body = reply_body("chat", ["a"])
-    assert read(body, headers, "p").limits == RateLimits(600, 90_000, 0.1)  # one of 600 a minute fits
+    assert read(headers) == RateLimits(600, 90_000, 0.1)  # one of 600 a minute fits
     headers["x-ratelimit-remaining-tokens"] = "0"
-    assert read(body, headers, "p").limits == RateLimits(600, 90_000, 1.0)
-    assert read(body, {"x-ratelimit-limit-tokens": "junk"}, "p").limits == RateLimits(None, None, 0.0)
+    assert read(headers) == RateLimits(600, 90_000, 1.0)
+    for junk in ("junk", "inf", "nan", "-5", "0"):
+        assert read({"x-ratelimit-limit-tokens": junk}) == RateLimits(None, None, 0.0)
+    assert read({"retry-after": "3"}) is None
 
 
 MESSAGES = """
@@ -125,8 +120,8 @@ import dataclasses
 import json
 from raydistill.teacher.api.chat import DIALECT as CHAT
 from raydistill.teacher.api.dialect import ErrorReply
-from raydistill.teacher.api.reply import Reply, Usage
-from raydistill.teacher.limits.messages import RateLimits
+from raydistill.teacher.api.reply import Reply
+from raydistill.teacher.api.usage import StatedUsage
 
 def headers(key):
     return {"x-api-key": key, "anthropic-version": "2023-06-01"}
@@ -135,11 +130,11 @@ def body(request, samples):
     fields = {"model": request.model, "messages": CHAT.prompt_value(request.prompt), "max_tokens": request.max_tokens}
     return fields | ({"stop_sequences": list(request.stop)} if request.stop else {})
 
-def read_reply(content, headers, prompt):
+def read_reply(content):
     message = json.loads(content)
-    usage = Usage(message["usage"]["input_tokens"], 0, message["usage"]["output_tokens"])
+    usage = StatedUsage(message["usage"]["input_tokens"], 0, message["usage"]["output_tokens"])
     ended = {"max_tokens": "length"}.get(message["stop_reason"], "stop")
-    return Reply([message["content"][0]["text"]], [ended], usage, False, None)
+    return Reply([message["content"][0]["text"]], [ended], usage)
 
 def read_error(status, content):
     error = json.loads(content)["error"]
@@ -184,10 +179,10 @@ def test_a_new_dialect_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         client = Client(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", "sk-ant-1", 5, "messages")
         try:
-            reply = await client.send(request, [0])
+            response = await client.send(request, [0])
             with pytest.raises(CallError) as caught:
                 await client.send(request, [0])
-            return reply, caught.value
+            return client.dialect.read_reply(response.content), caught.value
         finally:
             await client.close()
             await runner.cleanup()
@@ -195,7 +190,7 @@ def test_a_new_dialect_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     request = Request(URL, "messages", "m", "Q: 3 + 2?", 16, 0.0, ("\nQ:",))
     reply, refusal = asyncio.run(talk())
     monkeypatch.delitem(sys.modules, "raydistill.teacher.api.messages")
-    assert reply == Reply(["It is 5."], ["stop"], Usage(7, 0, 3), False, None)
+    assert reply == Reply(["It is 5."], ["stop"], StatedUsage(7, 0, 3))
     assert requests[0]["stop_sequences"] == ["\nQ:"]
     assert refusal.code == "invalid_request_error"
     assert (refusal.kind, refusal.param, request.refused_parameter(refusal)) == ("refused", "stop_sequences", "stop")

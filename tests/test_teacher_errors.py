@@ -13,6 +13,7 @@ import pytest
 from raydistill.teacher.api import error_classification, retries
 from raydistill.teacher.api.dialect import load
 from raydistill.teacher.api.errors import CallError
+from raydistill.teacher.api.redaction import Redactor
 
 NO_CREDIT = "You exceeded your current quota, please check your plan and billing details."
 TOO_LONG = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens."
@@ -175,6 +176,6 @@ def test_bodies_of_another_form(content: bytes, message: str) -> None:
 
 def test_a_secret_is_hidden_in_the_text_and_its_representation() -> None:
     call_error = classify(401, {"message": "Incorrect API key provided: sk-123456."})
-    call_error.hide("sk-123456")
+    call_error.hide(Redactor("sk-123456").mask_text)
     assert call_error.message == str(call_error) == "HTTP 401: Incorrect API key provided: ***."
     assert "sk-123456" not in repr(call_error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from raydistill.teacher.api import openai_api
+from raydistill.teacher.api import openai_api, openai_replies
 from raydistill.teacher.api.dialect import JsonObject
 
 
@@ -17,7 +17,7 @@ def _prompt_of(messages: Any) -> str:
 
 
 def _text_of(choice: JsonObject) -> str:
-    return choice["message"].get("content") or ""
+    return openai_replies.joined(choice["message"].get("content"))
 
 
 DIALECT = openai_api.dialect(

@@ -15,23 +15,33 @@ import openai
 from raydistill.teacher.api import dialect as dialects
 from raydistill.teacher.api import error_classification
 from raydistill.teacher.api.errors import CallError
-from raydistill.teacher.api.reply import Reply
+from raydistill.teacher.api.exchange import exchange
+from raydistill.teacher.api.redaction import Redactor
 from raydistill.teacher.api.request import Request
+from raydistill.teacher.api.response import Response
 
 CONNECTIONS = 1000
-GRACE_S = 1.0  # a body that trickles never times out by itself
 NO_LIST = (404, 405, 501)  # statuses of a server that does not list its models
-SHORTEST_SECRET = 4  # a shorter key is a placeholder and would be struck out of innocent words
 
 
 class Client:
     """Sends requests in one dialect; make it inside the event loop that uses it."""
 
-    def __init__(self, base_url: str, key: str, timeout_s: float, dialect: str) -> None:
+    def __init__(self, base_url: str, key: str, timeout_s: float, dialect: str, connections: int = CONNECTIONS) -> None:
+        """Prepare to connect.
+
+        Args:
+            base_url: Address of the API.
+            key: API key.
+            timeout_s: For one request, from when it has a connection.
+            dialect: Value of the setting `teacher.dialect`.
+            connections: Most requests at once; more wait for a connection.
+        """
         self.dialect = dialects.load(dialect)
-        self._key = key
+        self._redactor = Redactor(key)
         self._timeout_s = timeout_s
-        limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        self._connections = asyncio.Semaphore(connections)
+        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._http = openai.DefaultAioHttpClient(timeout=timeout_s, limits=limits)
         self.openai = openai.AsyncOpenAI(
             base_url=base_url, api_key=key, max_retries=0, timeout=timeout_s, http_client=self._http
@@ -43,20 +53,14 @@ class Client:
         self._url = address + self.dialect.path
         self._models_url = f"{address}/models"
 
-    async def send(self, request: Request, samples: list[int]) -> Reply:
-        """Request `samples` once.
+    async def send(self, request: Request, samples: list[int]) -> Response:
+        """Request `samples` once, and return the response as it came.
 
         Raises:
-            CallError: no answer came; it counts no attempts.
+            CallError: it has no status of success, or did not come whole; it counts no attempts.
         """
-        content = json.dumps(request.body(samples))
-        try:
-            post = self._http.post(self._url, content=content, headers=self._headers)
-            response = await asyncio.wait_for(post, self._timeout_s + GRACE_S)
-            self._check(response, len(samples))
-            return self.dialect.read_reply(response.content, response.headers, request.prompt)
-        except Exception as error:
-            raise self.call_error(error, len(samples)) from None
+        content = json.dumps(request.body(samples)).encode()
+        return await self._exchange("POST", self._url, content, len(samples))
 
     async def models(self) -> list[str] | None:
         """Return the names of the endpoint's models; None if it has no such list.
@@ -65,28 +69,37 @@ class Client:
             CallError: it cannot be reached, or rejects the key.
         """
         try:
-            get = self._http.get(self._models_url, headers=self._headers)
-            response = await asyncio.wait_for(get, self._timeout_s)
-            if response.status_code in NO_LIST:
+            response = await self._exchange("GET", self._models_url)
+        except CallError as error:
+            if error.status in NO_LIST:
                 return None
-            self._check(response)
-        except Exception as error:
-            raise self.call_error(error) from None
+            raise
         return self.dialect.read_models(response.content)
 
     def call_error(self, error: Exception, n: int = 1) -> CallError:
         """Classify what a call of this client raised; the API key does not show in it."""
-        call_error = error_classification.of_exception(error, self.dialect, n)
-        if len(self._key) >= SHORTEST_SECRET:
-            call_error.hide(self._key)
+        call_error = error_classification.of_exception(error, self.dialect, n, self._redactor.mask)
+        call_error.hide(self._redactor.mask_text)
         return call_error
 
-    def _check(self, response: httpx2.Response, n: int = 1) -> None:
-        if response.is_error:
-            raise error_classification.of_response(
-                response.status_code, response.content, self.dialect, response.headers, n
-            )
+    def mask(self, content: bytes) -> bytes:
+        """Return what the SDK brought (`openai`) without the API key."""
+        return self._redactor.mask(content)
 
     async def close(self) -> None:
         """Close all connections."""
         await self.openai.close()
+
+    async def _exchange(self, method: str, url: str, content: bytes | None = None, n: int = 1) -> Response:
+        """Return a response of a status of success; CallError if there is none."""
+        try:
+            async with self._connections:
+                http_request = self._http.build_request(method, url, content=content, headers=self._headers)
+                response = await exchange(self._http, http_request, self._timeout_s, self._redactor)
+            if not 200 <= response.status < 300:
+                raise error_classification.of_response(
+                    response.status, response.content, self.dialect, response.headers, n
+                )
+        except Exception as error:
+            raise self.call_error(error, n) from None
+        return response

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from raydistill.teacher.api.reply import Reply
     from raydistill.teacher.api.request import Request
+    from raydistill.teacher.limits.messages import RateLimits
 
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -28,6 +29,8 @@ class ErrorReply(NamedTuple):
     code: str
     param: str
     message: str
+    type: str = ""
+    """A name of its class ("invalid_request_error"), which some servers send in place of a code."""
 
 
 class BatchResult(NamedTuple):
@@ -63,8 +66,11 @@ class Dialect:
     """The prompt as it stands in a body."""
     body: Callable[[Request, list[int]], JsonObject]
     """The JSON body that requests samples of these indices."""
-    read_reply: Callable[[bytes, Mapping[str, str], str], Reply]
-    """The reply of (body, headers, prompt). Raises CallError (transient) if the body is no completion."""
+    read_reply: Callable[[bytes], Reply]
+    """The reply in the body of a response. Raises CallError and nothing else: "unreadable" if the body is no
+    completion, the error's own if it is an error object in spite of its status of success."""
+    read_rate_limits: Callable[[Mapping[str, str]], RateLimits | None]
+    """The limits that a response's headers state; None if they state none."""
     read_error: Callable[[int, bytes], ErrorReply]
     """The error of (HTTP status, body)."""
     read_models: Callable[[bytes], list[str] | None]

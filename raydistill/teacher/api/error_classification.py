@@ -5,14 +5,14 @@ Statuses and codes decide if the server sends them; many that resemble OpenAI's 
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+import aiohttp
 import httpx2
 import openai
 
-from raydistill.teacher.api import errors
+from raydistill.teacher.api import errors, refusals
 from raydistill.teacher.api.dialect import Dialect, ErrorReply
 from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.api.retries import retry_after
@@ -21,8 +21,12 @@ PASSING = (408, 409, 425)  # statuses below 500 of faults that pass
 INVALID = (400, 422)
 TOO_LARGE = (400, 413, 422)
 FATAL_FOR_ALL = (401, 402, 403, 404)
+UNKNOWN_OUTCOME = (502, 504, 520, 524)
+"""Statuses of gateways that had no whole reply from the server behind them: it may have answered."""
+SHOWN_CHARACTERS = 1000  # of an error's message
 NO_HEADERS: Mapping[str, str] = {}
 
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 _CONTEXT = re.compile(
     r"context[ _]?(length|window|size)|maximum context|too many tokens|prompt is too long"
     r"|exceeds? the (available |maximum )?context",
@@ -38,30 +42,59 @@ _CODE_BY_TEXT = (
     (re.compile("output limit was reached"), errors.OUTPUT_LIMIT),
     (_MODEL, errors.MODEL_NOT_FOUND),
 )
-_ABOUT_N = re.compile(r"(^|[^a-z0-9])n([^a-z0-9]|$)|n_cmpl|multiple (completions|choices)|best_of")
-_NOT_SUPPORTED = re.compile(
-    r"unsupported|n[o']t support|not (permitted|allowed)|unrecogni[sz]ed|unknown|unexpected|strictly positive"
-    r"|must be (in range|greater)",
-    re.I,
+# Statuses by what servers call an error that they send with a status of success.
+_STATUS_BY_NAME = (
+    (429, re.compile(r"rate.?limit|too.?many.?requests|resource.?exhausted|quota", re.I)),
+    (401, re.compile(r"authentication|unauthenticated|unauthorized|invalid_api_key", re.I)),
+    (403, re.compile(r"permission|forbidden", re.I)),
+    (404, re.compile(r"not.?found", re.I)),
+    (400, re.compile(r"invalid|bad.?request|context_length|unsupported|unknown_parameter", re.I)),
 )
 
 
-def of_exception(error: BaseException, dialect: Dialect, n: int = 1) -> CallError:
-    """Classify an exception of the openai client or its transport."""
+def _as_it_is(content: bytes) -> bytes:
+    return content
+
+
+def of_exception(
+    error: BaseException, dialect: Dialect, n: int = 1, mask: Callable[[bytes], bytes] = _as_it_is
+) -> CallError:
+    """Classify an exception of the openai client or its transport.
+
+    Args:
+        error: What was raised.
+        dialect: How the body of an error reply is read.
+        n: Samples that the request was for.
+        mask: Masks the API key in a body.
+    """
     if isinstance(error, CallError):
         return error
     if isinstance(error, openai.APIStatusError):
-        return of_response(error.response.status_code, error.response.content, dialect, error.response.headers, n)
-    if isinstance(error, (openai.APITimeoutError, httpx2.TimeoutException, asyncio.TimeoutError, TimeoutError)):
-        return CallError("transient", "the call timed out")
-    cause = error.__cause__ or error
-    return CallError("transient", f"{type(cause).__name__}: {cause}".rstrip(": "))
+        response = error.response
+        return of_response(response.status_code, mask(response.content), dialect, response.headers, n)
+    causes = list(_causes(error))
+    is_unknown = not any(isinstance(cause, _NEVER_SENT) for cause in causes)
+    if any(isinstance(cause, (httpx2.TimeoutException, TimeoutError)) for cause in causes) and not any(
+        isinstance(cause, aiohttp.ClientConnectionError) and not isinstance(cause, aiohttp.ServerTimeoutError)
+        for cause in causes
+    ):
+        return CallError("transient", "the call timed out", is_unknown=is_unknown)
+    cause = causes[-1]
+    return CallError("transient", f"{type(cause).__name__}: {cause}".rstrip(": "), is_unknown=is_unknown)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error`, what it was raised from, and so on."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 def of_response(
     status: int, content: bytes, dialect: Dialect, headers: Mapping[str, str] = NO_HEADERS, n: int = 1
 ) -> CallError:
-    """Classify a response with an error status.
+    """Classify a response without a status of success.
 
     Args:
         status: HTTP status.
@@ -70,44 +103,62 @@ def of_response(
         headers: Of the response; names in lower case, or a mapping that does not mind.
         n: Samples that the request was for.
     """
+    location = headers.get("location")
+    if 300 <= status < 400 and location:
+        message = f"HTTP {status}: redirected to {location}. Give the address that answers itself (--teacher.base_url)."
+        return CallError("fatal", message[:SHOWN_CHARACTERS], status=status, fatal_for_all=True)
     reply = dialect.read_error(status, content)
+    error = _classify(reply, f"HTTP {status}: {reply.message}", dialect, retry_after(headers), n)
+    error.is_unknown = status in UNKNOWN_OUTCOME
+    return error
+
+
+def of_reply(content: bytes, dialect: Dialect) -> CallError:
+    """Classify the error that a reply with a status of success holds; what it took nobody knows."""
+    reply = dialect.read_error(200, content)
+    status = _stated_status(reply)
+    error = _classify(reply._replace(status=status), f"HTTP 200 with an error: {reply.message}", dialect, None, 1)
+    error.is_unknown = True
+    return error
+
+
+def _stated_status(reply: ErrorReply) -> int:
+    """Return the HTTP status that an error's code or type stands for; 500 if it does not say."""
+    if reply.code.isascii() and reply.code.isdigit() and 400 <= int(reply.code[:4]) < 600:
+        return int(reply.code)
+    for name in (reply.code, reply.type):
+        for status, pattern in _STATUS_BY_NAME:
+            if pattern.search(name):
+                return status
+    return 500
+
+
+def _classify(reply: ErrorReply, message: str, dialect: Dialect, wait_s: float | None, n: int) -> CallError:
+    status = reply.status
     code = _code(reply, dialect)
-    message = f"HTTP {status}: {reply.message}"
+    message = message[:SHOWN_CHARACTERS]
     if code == errors.NO_CREDIT and status < 500:  # a 429 with most servers, a 400 with some
         return CallError("fatal", message, status=status, code=code, fatal_for_all=True)
     if status == 429:
-        return CallError("rate_limit", message, status=status, code=code, retry_after=retry_after(headers))
+        return CallError("rate_limit", message, status=status, code=code, retry_after=wait_s)
     if status in PASSING or status >= 500:
-        return CallError("transient", message, status=status, code=code, retry_after=retry_after(headers))
+        return CallError("transient", message, status=status, code=code, retry_after=wait_s)
     if status in TOO_LARGE and code == errors.CONTEXT_LENGTH:
         return CallError("context_length", message, status=status, code=code)
-    if status in INVALID and n > 1 and _refuses_n(reply):
-        return CallError("refused_n", message, status=status, code=code, param="n")
-    param = _refused_parameter(reply, dialect)
-    if status in INVALID and param:
-        return CallError("refused", message, status=status, code=code, param=param)
+    refusal = refusals.find(reply, dialect, n) if status in INVALID else None
+    if refusal is not None:
+        kind: errors.Kind = "refused_n" if refusal.param == refusals.N else "refused"
+        return CallError(kind, message, status=status, code=code, param=refusal.param, is_guess=refusal.is_guess)
     for_all = status in FATAL_FOR_ALL
     return CallError("fatal", message, status=status, code=code, param=reply.param, fatal_for_all=for_all)
 
 
 def _code(reply: ErrorReply, dialect: Dialect) -> str:
-    """Return one of the codes of `errors`, by the server's code or else its text; failing both, the server's own."""
-    if reply.code in dialect.codes:
-        return dialect.codes[reply.code]
+    """Return one of the codes of `errors`, by the server's code or type or else its text; failing all, its own."""
+    for name in (reply.code, reply.type):
+        if name in dialect.codes:
+            return dialect.codes[name]
     for pattern, code in _CODE_BY_TEXT:
         if pattern.search(reply.message):
             return code
     return reply.code
-
-
-def _refuses_n(reply: ErrorReply) -> bool:
-    return reply.param == "n" or _ABOUT_N.search(reply.message) is not None
-
-
-def _refused_parameter(reply: ErrorReply, dialect: Dialect) -> str:
-    """Return the parameter, by its name on the wire, that the model does not take; "" if it is about something else."""
-    if not _NOT_SUPPORTED.search(reply.message):
-        return ""
-    names = "|".join(dialect.parameters)
-    match = re.search(rf"\b({names})\b", f"{reply.param} {reply.message}")
-    return match[1] if match else ""

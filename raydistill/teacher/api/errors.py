@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 Kind = Literal[
     "rate_limit",  # refused for its rate: worth another attempt
     "transient",  # a fault that passes: worth another attempt
+    "unreadable",  # a reply came whole that is no completion: it may have been paid for, and is kept as it came
     "context_length",  # this prompt is too long
     "refused_n",  # the endpoint does not take `n`
     "refused",  # the model does not take the parameter `param`
@@ -32,8 +34,11 @@ class CallError(Exception):
         status: HTTP status; None if no reply came.
         code: The server's error code, or one of the constants above; "" if there is none.
         param: The parameter that the server names, as it is called on the wire; "" if it names none.
-        retry_after: Seconds that the server asks to wait; None if it does not.
-        fatal_for_all: Every other call will meet it as well: wrong key, unknown model, empty account.
+        is_guess: The kind is "refused" or "refused_n" by the error's free text alone, which may be about the prompt.
+        is_unknown: It was sent and may have been answered and paid for: it counts at its reservation. False if
+            nothing was generated: never sent, or an error status.
+        retry_after: Seconds that the server asks to wait, always finite; None if it does not.
+        fatal_for_all: Every other call will meet it as well: wrong key, unknown model, empty account, wrong address.
         attempts: Requests that were sent for it.
         key: Journal key that the answer would have had.
     """
@@ -46,6 +51,8 @@ class CallError(Exception):
         status: int | None = None,
         code: str = "",
         param: str = "",
+        is_guess: bool = False,
+        is_unknown: bool = False,
         retry_after: float | None = None,
         fatal_for_all: bool = False,
         attempts: int = 0,
@@ -56,6 +63,8 @@ class CallError(Exception):
         self.status = status
         self.code = code
         self.param = param
+        self.is_guess = is_guess
+        self.is_unknown = is_unknown
         self.retry_after = retry_after
         self.fatal_for_all = fatal_for_all
         self.attempts = attempts
@@ -66,7 +75,9 @@ class CallError(Exception):
         """True if another attempt at the same request may succeed."""
         return self.kind in ("rate_limit", "transient")
 
-    def hide(self, secret: str) -> None:
-        """Replace `secret`, which some servers repeat, in the message."""
-        self.message = self.message.replace(secret, "***")
+    def hide(self, mask: Callable[[str], str]) -> None:
+        """Mask the API key, which some servers repeat, in all that the server wrote."""
+        self.message = mask(self.message)
+        self.code = mask(self.code)
+        self.param = mask(self.param)
         self.args = (self.message,)

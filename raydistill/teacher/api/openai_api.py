@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from raydistill.teacher.api import errors, openai_replies
+from raydistill.teacher.api import errors, openai_rate_limits, openai_replies
 from raydistill.teacher.api.dialect import Dialect, JsonObject
 from raydistill.teacher.api.reply import Reply
 from raydistill.teacher.api.request import Request
@@ -46,8 +46,8 @@ def dialect(
         fields = {"model": request.model, prompt_name: prompt_value(request.prompt)}
         return fields | _decoding(request, samples)
 
-    def read_reply(content: bytes, headers: Mapping[str, str], prompt: str) -> Reply:
-        return openai_replies.read_reply(content, headers, prompt, text_of)
+    def read_reply(content: bytes) -> Reply:
+        return openai_replies.read_reply(content, text_of, made)
 
     def batch_line(request: Request, samples: list[int], custom_id: str) -> bytes:
         line = {"custom_id": custom_id, "method": "POST", "url": batch_endpoint, "body": body(request, samples)}
@@ -60,7 +60,7 @@ def dialect(
         prompt = prompt_of(sent[prompt_name])
         return custom_id, _request_of(sent, name, identity, prompt, samples[custom_id][0])
 
-    return Dialect(
+    made = Dialect(
         name=name,
         path=path,
         batch_endpoint=batch_endpoint,
@@ -72,12 +72,14 @@ def dialect(
         prompt_value=prompt_value,
         body=body,
         read_reply=read_reply,
+        read_rate_limits=openai_rate_limits.read,
         read_error=openai_replies.read_error,
         read_models=openai_replies.read_models,
         batch_line=batch_line,
         read_batch_line=read_batch_line,
         read_batch_result=openai_replies.read_batch_result,
     )
+    return made
 
 
 def _headers(key: str) -> dict[str, str]:

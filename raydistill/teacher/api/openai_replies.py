@@ -3,115 +3,138 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
-from raydistill.teacher.api import retries
-from raydistill.teacher.api.dialect import BatchResult, ErrorReply, JsonObject
-from raydistill.teacher.api.reply import Reply, Usage, estimate_usage, unreadable, whole_characters
-from raydistill.teacher.limits.messages import RateLimits
+from raydistill.teacher.api import error_classification, usage
+from raydistill.teacher.api.dialect import BatchResult, Dialect, ErrorReply, JsonObject
+from raydistill.teacher.api.errors import CallError
+from raydistill.teacher.api.lenient_json import load
+from raydistill.teacher.api.reply import Reply, whole_characters
 
-ERROR_CHARACTERS = 300  # of a body that is no JSON, shown in an error
+SHOWN_CHARACTERS = 300  # of a body that is no JSON, in an error
+SHOWN_BYTES = 120  # of a body that is no completion
+_FAULTS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
-def read_reply(content: bytes, headers: Mapping[str, str], prompt: str, text_of: Callable[[JsonObject], str]) -> Reply:
+def read_reply(content: bytes, text_of: Callable[[JsonObject], str], dialect: Dialect) -> Reply:
     """Read a completion.
 
     Args:
         content: Body of the response.
-        headers: Of the response.
-        prompt: What was sent, to estimate its tokens by if the body does not state them.
-        text_of: The text of one of the body's choices.
+        text_of: The text of one of the body's choices; it may raise KeyError, TypeError, ValueError.
+        dialect: Whose error objects the body may hold instead.
 
     Raises:
-        CallError: it is no completion; another attempt may bring one.
+        CallError: it is no completion.
     """
+    try:
+        body = load(content)
+    except ValueError:
+        raise _unreadable("the reply is not JSON", content) from None
+    choices = body.get("choices") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or not choices:
+        if _has_error(body):
+            raise error_classification.of_reply(content, dialect)
+        raise _unreadable("the reply holds no choices", content)
     texts: list[str] = []
     finish_reasons: list[str] = []
     try:
-        body = json.loads(content)
-        for choice in sorted(body["choices"], key=_index):
+        for choice in sorted(choices, key=_index):
             texts.append(whole_characters(text_of(choice)))
-            finish_reasons.append(str(choice.get("finish_reason") or ""))
-        usage = _read_usage(body.get("usage"))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise unreadable("the answer is not a completion", content) from None
-    if not texts:
-        raise unreadable("the answer holds no choices", content)
+            finish_reasons.append(_text(choice.get("finish_reason")))
+    except _FAULTS:
+        raise _unreadable("the reply is not a completion", content) from None
     return Reply(
         texts,
         finish_reasons,
-        usage=usage or estimate_usage(prompt, texts),
-        estimated=usage is None,
-        limits=_read_limits(headers),
+        usage.read(body.get("usage"), len(texts)),
+        id=_text(body.get("id")),
+        model=_text(body.get("model")),
+        fingerprint=_text(body.get("system_fingerprint")),
     )
 
 
+def joined(content: object) -> str:
+    """Return the text of a message's content: a string, None for none, or a list of parts.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise ValueError("no text")
+    return "".join(_part(part) for part in content)
+
+
+def _part(part: Any) -> str:
+    """Return the text of a part; "" of a part of another kind (an image, thoughts)."""
+    if isinstance(part, str):
+        return part
+    text = part.get("text")
+    if isinstance(text, str):
+        return text
+    if part.get("type") in (None, "text", "output_text"):
+        raise ValueError("a part without text")
+    return ""
+
+
 def _index(choice: JsonObject) -> int:
-    return choice.get("index") or 0
+    index = choice.get("index")
+    return index if isinstance(index, int) else 0
 
 
-def _read_usage(usage: object) -> Usage | None:
-    if not isinstance(usage, dict):
-        return None
-    try:
-        details = usage.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-        return Usage(int(usage["prompt_tokens"]), int(cached or 0), int(usage.get("completion_tokens") or 0))
-    except (KeyError, TypeError, ValueError):
-        return None
+def _text(value: object) -> str:
+    return whole_characters(value) if isinstance(value, str) else ""
 
 
-def _read_limits(headers: Mapping[str, str]) -> RateLimits | None:
-    """Read `x-ratelimit-*`; None if neither limit is there."""
-    if "x-ratelimit-limit-requests" not in headers and "x-ratelimit-limit-tokens" not in headers:
-        return None
-    requests = _header_number(headers, "limit-requests")
-    tokens = _header_number(headers, "limit-tokens")
-    hold_s = 0.0
-    # `reset` is when the whole allowance is back; on a steady refill one request fits after its part of that.
-    if requests:
-        hold_s = _reset_s(headers, "requests") / requests
-    if tokens:
-        hold_s = max(hold_s, min(_reset_s(headers, "tokens"), 1.0))
-    return RateLimits(requests or None, tokens or None, hold_s)
+def _has_error(body: object) -> bool:
+    return isinstance(body, dict) and (bool(body.get("error")) or body.get("object") == "error")
 
 
-def _reset_s(headers: Mapping[str, str], resource: str) -> float:
-    """Return the seconds until the allowance of `resource` is back; 0 if some of it is left."""
-    remaining = _header_number(headers, f"remaining-{resource}")
-    if remaining is None or remaining > 0:
-        return 0.0
-    return retries.duration(headers.get(f"x-ratelimit-reset-{resource}", "")) or 0.0
-
-
-def _header_number(headers: Mapping[str, str], name: str) -> float | None:
-    try:
-        return float(headers[f"x-ratelimit-{name}"])
-    except (KeyError, ValueError):
-        return None
+def _unreadable(problem: str, content: bytes) -> CallError:
+    start = content[:SHOWN_BYTES].decode(errors="replace")
+    return CallError("unreadable", f"{problem}: {json.dumps(start)}", is_unknown=True)
 
 
 def read_error(status: int, content: bytes) -> ErrorReply:
-    """Read `{"error": {"message", "code", "param"}}`; servers that resemble OpenAI's leave parts of it out."""
+    """Read `{"error": {"message", "code", "param", "type"}}`; servers that resemble OpenAI's leave parts of it out."""
     error = _error_object(content)
-    text = content.decode(errors="replace")[:ERROR_CHARACTERS] or _phrase(status)
+    text = content.decode(errors="replace")[:SHOWN_CHARACTERS] or _phrase(status)
     return ErrorReply(
         status=status,
-        code=str(error.get("code") or ""),
-        param=str(error.get("param") or ""),
-        message=str(error.get("message") or text),
+        code=_name(error.get("code")),
+        param=_named(error.get("param")),
+        message=_name(error.get("message")) or text,
+        type=_name(error.get("type")),
     )
 
 
 def _error_object(content: bytes) -> JsonObject:
     """Return the object that describes an error: `error`, or else the whole body; {} if there is none."""
     try:
-        body = json.loads(content)
+        body = load(content)
     except ValueError:
         return {}
     error = body.get("error", body) if isinstance(body, dict) else None
     return error if isinstance(error, dict) else {}
+
+
+def _named(value: object) -> str:
+    """Return a parameter's name; some servers write "None" for none."""
+    name = _name(value)
+    return "" if name in ("None", "null") else name
+
+
+def _name(value: object) -> str:
+    """Return a text, or a number as one; "" for anything else."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return _text(value)
 
 
 def _phrase(status: int) -> str:
@@ -124,8 +147,8 @@ def _phrase(status: int) -> str:
 def read_models(content: bytes) -> list[str] | None:
     """Read the names in a list of models; None if it is no such list."""
     try:
-        return [str(model["id"]) for model in json.loads(content)["data"]]
-    except (ValueError, KeyError, TypeError):
+        return [str(model["id"]) for model in load(content)["data"]]
+    except _FAULTS:
         return None
 
 

@@ -1,0 +1,116 @@
+"""Tokens of a response: as its server states them, and as they are counted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+MOST_TOKENS = 10_000_000
+"""More than any model uses for a sample: a higher figure is a fault (an unsigned underflow), not a count."""
+
+# Names of the counts: OpenAI's, those of its newer API and of Anthropic's, Google's, Amazon's.
+_PROMPT = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "inputTokens")
+_COMPLETION = ("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count", "outputTokens")
+_TOTAL = ("total_tokens", "totalTokenCount", "total_token_count", "totalTokens")
+_CACHED = (
+    "cached_tokens",
+    "prompt_cache_hit_tokens",
+    "cache_read_input_tokens",
+    "cachedContentTokenCount",
+    "cached_content_token_count",
+)
+_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+
+
+class Usage(NamedTuple):
+    """Tokens that a response counts for; cached tokens are part of the prompt tokens."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+
+    @property
+    def total(self) -> int:
+        """Tokens that count towards a budget."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class StatedUsage(NamedTuple):
+    """Tokens of a response as its server states them; None for what it does not state, or states impossibly."""
+
+    prompt: int | None = None
+    cached: int | None = None
+    completion: int | None = None
+    total: int | None = None
+
+
+def counted(stated: StatedUsage, reserved: Usage) -> Usage:
+    """Return what a response counts for; what its server does not state is never guessed too low.
+
+    Args:
+        stated: By the server.
+        reserved: The most that the call could take.
+    """
+    prompt, completion = stated.prompt, stated.completion
+    if stated.total is not None:
+        prompt, completion = _split(stated.total, prompt, completion, reserved)
+    if prompt is None:
+        prompt = reserved.prompt_tokens
+    if completion is None:
+        completion = reserved.completion_tokens
+    return Usage(prompt, min(stated.cached or 0, prompt), completion)
+
+
+def _split(total: int, prompt: int | None, completion: int | None, reserved: Usage) -> tuple[int | None, int | None]:
+    """Return the tokens of (prompt, completion) by their sum; what contradicts it is left as it is."""
+    if prompt is None and completion is None:  # the dearer part is as large as it can be
+        completion = max(min(total, reserved.completion_tokens), total - reserved.prompt_tokens)
+    if prompt is None and completion is not None and completion <= total:
+        prompt = total - completion
+    elif prompt is not None and prompt <= total:
+        # Some servers leave hidden thinking out of all but the total.
+        completion = max(completion or 0, total - prompt)
+    return prompt, completion
+
+
+def read(usage: object, samples: int = 1) -> StatedUsage:
+    """Read the object `usage` of a reply, under any names known.
+
+    Args:
+        usage: Whatever the reply has in its place.
+        samples: How many the reply holds.
+    """
+    if not isinstance(usage, dict):
+        return StatedUsage()
+    most = MOST_TOKENS * max(1, samples)
+    cached = _first(usage, _CACHED, most)
+    for name in _DETAILS:
+        details = usage.get(name)
+        if cached is None and isinstance(details, dict):
+            cached = _first(details, _CACHED, most)
+    return StatedUsage(
+        prompt=_first(usage, _PROMPT, most),
+        cached=cached,
+        completion=_first(usage, _COMPLETION, most),
+        total=_first(usage, _TOTAL, most),
+    )
+
+
+def _first(fields: dict[str, Any], names: tuple[str, ...], most: int) -> int | None:
+    """Return the first count under one of `names`."""
+    for name in names:
+        number = _number(fields.get(name))
+        if number is not None and number <= most:
+            return number
+    return None
+
+
+def _number(value: object) -> int | None:
+    """Return a whole number that is not negative: of an integer, a float or a string of one; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = value if isinstance(value, int) else float(value)
+        return None if number < 0 else math.ceil(number)
+    except (ValueError, OverflowError):  # no number, NaN or infinite
+        return None
