@@ -18,6 +18,7 @@ from raydistill.tables import Row
 from raydistill.teacher import journal
 from raydistill.teacher import ledger as ledgers
 from raydistill.teacher.caller import Caller
+from raydistill.teacher.claims import Claims
 from raydistill.teacher.dialogue import dialogue
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal.folder import journal_folder
@@ -92,15 +93,18 @@ class TeacherActor:
     def _make_caller(self) -> Caller:
         teacher = self.settings.teacher
         governor = self.governor
+        writer = journal.Writer(self.folder)
+        is_shared = teacher.journal is not None
         return Caller(
             self.endpoint.client(teacher.dialect, teacher.timeout, teacher.max_concurrency),
             Permits(uuid.uuid4().hex, lambda report: governor.exchange.remote(report)),
             self.reader,
-            journal.Writer(self.folder),
+            writer,
             teacher,
             pricing.find(teacher),
             self.buyer,
             self.endpoint.takes,
+            Claims(self.reader, writer, self.buyer) if is_shared else None,
         )
 
     def _check_journal(self, permits: Permits) -> None:

@@ -11,18 +11,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
-from typing import NamedTuple
-
 from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
-from raydistill.teacher.api import errors, retries
+from raydistill.teacher.api import retries
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.errors import CallError, Kind
 from raydistill.teacher.api.request import Request
 from raydistill.teacher.api.response import Response
 from raydistill.teacher.api.usage import Usage
+from raydistill.teacher.claims import POLL_S, Claims
 from raydistill.teacher.journal import JournalError
-from raydistill.teacher.journal.readings import Answer, Reading
+from raydistill.teacher.journal.readings import Reading
 from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits.amount import NOTHING, Amount
 from raydistill.teacher.limits.messages import StopReason
@@ -30,18 +29,11 @@ from raydistill.teacher.limits.permits import Permit, Permits, Stopped
 from raydistill.teacher.limits.pricing import Prices
 from raydistill.teacher.open_calls import OpenCalls
 from raydistill.teacher.purchase import Books, NSupport, Purchase, amount, groups
+from raydistill.teacher.stop_rules import StopRules, shown
+from raydistill.teacher.stored_samples import Sample, StoredSamples, sample_of
 
-FATAL_IN_A_ROW = 10  # 403 and 404 may be about one prompt; so many without one success are about all
-UNREADABLE_IN_A_ROW = 10  # replies that are paid for
 ROOM_BYTES = 1 << 16  # of the journal's storage that a call in flight may need
 MOST_ROOM_BYTES = 1 << 26
-
-
-class Sample(NamedTuple):
-    """One sample, or why there is none; both for a reply that was paid for and cannot be read."""
-
-    answer: Answer | None
-    error: CallError | None
 
 
 class Caller:
@@ -57,6 +49,7 @@ class Caller:
         prices: Prices | None,
         buyer: Buyer,
         takes: Collection[str] = (),
+        claims: Claims | None = None,
     ) -> None:
         """Make a caller.
 
@@ -69,6 +62,7 @@ class Caller:
             prices: the model's; None if nobody knows them.
             buyer: who buys, as the journal notes it.
             takes: parameters that the model is known to take (`Endpoint.takes`).
+            claims: what other runs are buying; None for a journal that this run has to itself.
         """
         self.client = client
         self.permits = permits
@@ -77,14 +71,12 @@ class Caller:
         self.settings = settings
         self.books = Books(reader, writer, prices, buyer)
         self.open_calls = OpenCalls(writer, buyer)
+        self.claims = claims
         self.n_support = NSupport(settings.samples_per_request)
         # By journal key, what is being bought right now: the same sample is never bought twice.
         self._in_flight: dict[str, asyncio.Future[Sample]] = {}
-        self._taken = set(takes)  # parameters
-        self._fatal_in_a_row = 0
-        self._rejected_at: float | None = None  # when the key was rejected first (time.monotonic), since the last answer
-        self._unreadable_in_a_row = 0
-        self._bought_again: set[str] = set()  # keys of replies that could not be read
+        self.stored = StoredSamples(reader, settings)
+        self.rules = StopRules(permits, settings.max_attempts, takes)
 
     async def open(self) -> None:
         """Take room in the journal; if there is none, nobody shall send anything."""
@@ -133,14 +125,15 @@ class Caller:
         future = self._in_flight.get(key)
         if future is not None:
             return future
-        return stored_sample(self.reader, key, self.settings, self._bought_again)
+        return self.stored.get(key)
 
     async def _buy_all(self, request: Request, keys: list[str], missing: list[int], task: str, kind: str) -> None:
         """Buy the samples `missing` in as few requests as the endpoint takes."""
         try:
             while missing:
-                purchases = groups(request, keys, missing, self.n_support.size(len(missing)), task, kind)
-                missing = []
+                ours = await self._ours(keys, missing)
+                purchases = groups(request, keys, ours, self.n_support.size(len(ours)), task, kind)
+                missing = [i for i in missing if i not in ours and not self._in_flight[keys[i]].done()]
                 for unbought in await asyncio.gather(*map(self._buy, purchases)):
                     missing += unbought
         finally:
@@ -148,6 +141,39 @@ class Caller:
                 future = self._in_flight.get(key)
                 if future is not None and future.done():
                     del self._in_flight[key]
+            if self.claims is not None:
+                self.claims.release(keys)
+
+    async def _ours(self, keys: list[str], missing: list[int]) -> list[int]:
+        """Return which of the samples `missing` are to be bought here and now; settle those that others have bought.
+
+        While others are buying all of them, wait.
+        """
+        if self.claims is None:
+            return missing
+        while missing:
+            claimed: set[str] = set()
+            if self.permits.stop is None:
+                try:
+                    claimed.update(await self.claims.claim([keys[i] for i in missing]))
+                except JournalError as error:
+                    self._abort_for_journal(error)
+            missing = [i for i in missing if not self._settle_if_bought(keys[i])]
+            ours = [i for i in missing if keys[i] in claimed]
+            if ours:
+                return ours
+            if self.permits.stop is not None:
+                return missing  # they fail as all that is not sent any more
+            await self.permits.sleep(POLL_S)
+        return []
+
+    def _settle_if_bought(self, key: str) -> bool:
+        """Settle the future of `key` if another run has bought it meanwhile; return whether it has."""
+        sample = self.stored.get(key)
+        if sample is None:
+            return False
+        self._in_flight[key].set_result(sample)
+        return True
 
     async def _buy(self, purchase: Purchase) -> list[int]:
         """Buy the samples of one request and settle their futures; return those that have to be requested again."""
@@ -161,7 +187,7 @@ class Caller:
         for key in reading.keys:
             answer = reading.answer(key)
             assert answer is not None
-            self._in_flight[key].set_result(_sample(answer))
+            self._in_flight[key].set_result(sample_of(answer))
         if not reading.problem:
             self.n_support.replied(len(purchase.samples), len(reading.keys))
         return purchase.samples[len(reading.keys) :]
@@ -195,8 +221,8 @@ class Caller:
                 return await self._send_once(purchase, permit, most, attempt)
             except CallError as error:
                 error.attempts = attempt
-                self.permits.failed(error.message, permit)
-                if not self._is_worth_another(purchase, error, permit):
+                self.permits.failed(shown(error), permit)
+                if not self.rules.is_worth_another(purchase.request, error, permit):
                     raise
                 wait_s = retries.backoff(attempt, self.settings.backoff_s, error)
             self.permits.count(retried=1)
@@ -248,74 +274,16 @@ class Caller:
         self.permits.count(calls=1, **reading.usage._asdict())
         if reading.problem:
             self.permits.failed(reading.problem, permit)
-            self._unreadable_in_a_row += 1
-            if self._unreadable_in_a_row >= UNREADABLE_IN_A_ROW:
-                message = f"{self._unreadable_in_a_row} replies in a row cannot be read: {reading.problem}"
-                self.permits.abort(StopReason("fatal", message))
+            self.rules.unreadable(reading.problem)
             return
         if reading.error is not None:
             raise reading.error
         self.permits.answered()
-        self._fatal_in_a_row = 0
-        self._rejected_at = None
-        self._unreadable_in_a_row = 0
-        self._taken |= purchase.request.parameters
+        self.rules.answered(purchase.request)
         if reading.is_stated:
             self.permits.ratios.learn(
                 purchase.request.prompt, reading.usage.prompt_tokens, reading.usage.completion_tokens, purchase.limit
             )
 
-    def _is_worth_another(self, purchase: Purchase, error: CallError, permit: Permit) -> bool:
-        """Return whether to send a request again after `error`; stop everybody if every call will meet it."""
-        if error.kind == "rate_limit":
-            self.permits.throttled(error.retry_after)
-            self.permits.count(refused=1)
-        if error.retryable:
-            return error.attempts < self.settings.max_attempts
-        parameter = purchase.request.refused_parameter(error)
-        if parameter and not (error.is_guess and parameter in self._taken):
-            self.permits.abort(StopReason("parameter", parameter=parameter, is_guess=error.is_guess))
-        if not error.fatal_for_all:
-            return False
-        if error.status == 401 and not self._is_confirmed(permit):
-            self.permits.throttled(None)  # a token that is being renewed: one more call shows it
-            return True
-        self._fatal_in_a_row += 1
-        is_certain = error.status == 401 or error.code == errors.NO_CREDIT  # a wrong key, an empty account
-        if is_certain or self._fatal_in_a_row >= FATAL_IN_A_ROW:
-            self.permits.abort(StopReason("fatal", error.message))
-        return False
-
-    def _is_confirmed(self, permit: Permit) -> bool:
-        """Return whether the key was rejected before this call was sent, which was rejected as well."""
-        if self._rejected_at is None:
-            self._rejected_at = time.monotonic()
-        return permit.sent > self._rejected_at
-
     def _abort_for_journal(self, error: JournalError) -> None:
         self.permits.abort(StopReason("journal", error.message, error.hint))
-
-
-def stored_sample(
-    reader: journal.Reader, key: str, settings: TeacherSettings, bought_again: set[str]
-) -> Sample | None:
-    """Return the sample that the journal holds under `key`; None if it has to be bought.
-
-    Args:
-        reader: of the journal.
-        key: the sample's.
-        settings: the teacher's; `unreadable` says whether a reply that cannot be read is bought once more.
-        bought_again: keys of such replies, which this adds to.
-    """
-    answer = reader.get(key)
-    if answer is None:
-        return None
-    if answer.problem and settings.unreadable == "buy_again" and key not in bought_again:
-        bought_again.add(key)
-        return None
-    return _sample(answer)
-
-
-def _sample(answer: Answer) -> Sample:
-    error = CallError("unreadable", answer.problem) if answer.problem else None
-    return Sample(answer, error)

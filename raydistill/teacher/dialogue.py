@@ -15,7 +15,7 @@ from raydistill.config import TeacherSettings
 from raydistill.method import answers, prompts
 from raydistill.teacher import samples
 from raydistill.teacher.api.request import Request
-from raydistill.teacher.caller import Sample
+from raydistill.teacher.stored_samples import Sample
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal.readings import Answer
 from raydistill.teacher.prompt_row import PromptRow

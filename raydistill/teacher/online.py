@@ -88,6 +88,8 @@ def _run_blocks(job: Job, governor: ActorHandle) -> pa.Table:
 
     num_actors = job.settings.teacher.num_actors
     parts = blocks.cut(job.prompts, num_actors)
+    if job.settings.teacher.journal is not None:
+        parts = blocks.in_own_order(parts, job.buyer.run)
     samples = ray.data.from_arrow(parts).map_batches(
         TeacherActor,
         batch_size=None,

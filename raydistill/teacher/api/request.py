@@ -57,6 +57,18 @@ class Request:
         """Return the JSON body that requests `samples`."""
         return dialects.load(self.dialect).body(self, samples)
 
+    @property
+    def parameters(self) -> set[str]:
+        """Parameters that this request sends and a model may refuse, as `Endpoint.refuses` holds them."""
+        names = {self.limit_name}
+        if self.temperature is not None:
+            names.add(temperature_name(self.temperature))
+        if self.stop:
+            names.add("stop")
+        if self.seed is not None:
+            names.add("seed")
+        return names
+
     def refused_parameter(self, error: CallError) -> str:
         """Return the parameter that `error` refuses, as `Endpoint.refuses` holds it.
 

@@ -43,6 +43,17 @@ class StatedUsage(NamedTuple):
     completion: int | None = None
     total: int | None = None
 
+    @property
+    def is_complete(self) -> bool:
+        """True if prompt and completions are stated."""
+        return self.prompt is not None and self.completion is not None
+
+
+def is_possible(usage: Usage, samples: int) -> bool:
+    """Return whether a reply of so many samples may have such a usage."""
+    most = MOST_TOKENS * max(1, samples)
+    return all(0 <= count <= most for count in usage)
+
 
 def counted(stated: StatedUsage, reserved: Usage) -> Usage:
     """Return what a response counts for; what its server does not state is never guessed too low.

@@ -10,7 +10,7 @@ from raydistill.teacher import journal
 from raydistill.teacher.api import dialect as dialects
 from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.api.request import Request
-from raydistill.teacher.caller import Sample, stored_sample
+from raydistill.teacher.stored_samples import Sample, StoredSamples
 from raydistill.teacher.purchase import NSupport, Purchase, groups
 
 MAX_REQUESTS = 50_000  # of one file, as OpenAI takes them
@@ -32,15 +32,12 @@ def line(purchase: Purchase) -> bytes:
 class Collector:
     """Takes a Caller's place in dialogues: what it cannot answer is collected and fails as "pending"."""
 
-    reader: journal.Reader
-    settings: TeacherSettings
+    stored: StoredSamples
     n_support: NSupport
     failed: dict[str, CallError] = field(default_factory=dict)
     """By journal key, the samples that were given up."""
     missing: dict[str, Purchase] = field(default_factory=dict)
     """By custom id, what is to be sent."""
-    bought_again: set[str] = field(default_factory=set)
-    """Keys of replies that could not be read."""
     _claimed: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
@@ -78,7 +75,7 @@ class Collector:
         error = self.failed.get(key)
         if error is not None:
             return Sample(None, error)
-        return stored_sample(self.reader, key, self.settings, self.bought_again)
+        return self.stored.get(key)
 
 
 def split(

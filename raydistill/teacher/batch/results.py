@@ -67,11 +67,11 @@ class Results:
             for number, line in enumerate(content.splitlines(), 1):
                 result = self._read(line, file_id, number)
                 purchase = purchases.get(result.custom_id)
-                if purchase is None or self._is_settled(purchase):
+                if purchase is None or self.collector.stored.is_settled(purchase.keys[0]):
                     continue
                 self._attempts[result.custom_id] += 1
                 if result.status is not None and result.status < 300:
-                    response = Response(result.status, self.client.masked(result.content), {}, False)
+                    response = Response(result.status, self.client.mask(result.content), {}, False)
                     answered.append(_Answered(purchase, response, self._attempts[result.custom_id]))
                 else:
                     self._take_failure(purchase, self._error(result, purchase), self._attempts[result.custom_id])
@@ -86,11 +86,6 @@ class Results:
                 f"Line {number} of {file_id}, a file of batch results, is no result: the download may have been cut.",
                 "Run the same command again: it fetches the file anew; what was read is kept.",
             ) from None
-
-    def _is_settled(self, purchase: Purchase) -> bool:
-        """Return whether the samples of a line are in the journal already: its file was read before."""
-        answer = self.books.reader.get(purchase.keys[0])
-        return answer is not None and (not answer.problem or purchase.keys[0] not in self.collector.bought_again)
 
     async def _keep(self, answered: _Answered) -> None:
         purchase, response, attempts = answered
@@ -107,7 +102,7 @@ class Results:
         if result.status is None:
             return self.client.call_error(CallError("transient", result.problem))
         dialect = self.client.dialect
-        content = self.client.masked(result.content)
+        content = self.client.mask(result.content)
         return error_classification.of_response(result.status, content, dialect, n=len(purchase.samples))
 
     def _take_failure(self, purchase: Purchase, error: CallError, attempts: int) -> None:

@@ -58,7 +58,7 @@ class Session:
         self.api = BatchApi(self.client, endpoint.base_url, settings)
         self.writer = journal.Writer(folder)
         reader = journal.Reader(folder)
-        self.collector = Collector(reader, settings, NSupport(settings.samples_per_request))
+        self.collector = Collector(StoredSamples(reader, settings), NSupport(settings.samples_per_request))
         self.notes = Notes(folder, buyer, run_names)
         books = Books(reader, self.writer, pricing.find(self.settings), buyer)
         self.budget = BatchBudget(limits, books)
@@ -96,7 +96,7 @@ class Session:
         if batch.status == "failed":
             problems = batch.errors.data if batch.errors else None
             reason = (problems[0].message if problems else None) or "no reason given"
-            shown = self.client.masked(reason.encode()).decode(errors="replace")
+            shown = self.client.mask(reason.encode()).decode(errors="replace")
             raise TeacherError(
                 f"The endpoint rejects the batch {batch.id}: {shown}", "Fix it and run the same command again."
             )
