@@ -117,8 +117,8 @@ class TeacherSettings(Section):
     max_failure_rate: Annotated[float, Affects.NOTHING] = Field(0.01, ge=0, le=1)
     """Fraction of a stage's questions that may fail, after all attempts, before the run stops."""
     unreadable: Annotated[Literal["keep", "buy_again"], Affects.NOTHING] = "keep"
-    """What becomes of a reply that was paid for and cannot be read. keep: its row fails, nothing is bought. buy_again: it is
-    requested once more by each command."""
+    """What becomes of a reply that was paid for and cannot be read. keep: its row fails, nothing is bought.
+    buy_again: it is requested once more by each command."""
     timeout: Annotated[float, Affects.NOTHING] = Field(120, gt=0)
     """Seconds until a request without a response is given up and sent again."""
     max_attempts: Annotated[int, Affects.NOTHING] = Field(8, ge=1)

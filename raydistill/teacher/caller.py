@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
+
 from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
 from raydistill.teacher.api import retries

@@ -117,9 +117,7 @@ class Books:
             usd = self.prices.most(usage.prompt_tokens, usage.completion_tokens)
         return Amount(usd, usage.total)
 
-    async def keep(
-        self, purchase: Purchase, response: Response, attempts: int, most: Usage, sent: float
-    ) -> Reading:
+    async def keep(self, purchase: Purchase, response: Response, attempts: int, most: Usage, sent: float) -> Reading:
         """Make a reply durable, then read it.
 
         Args:

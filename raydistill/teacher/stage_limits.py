@@ -54,9 +54,7 @@ def spent(teacher: TeacherSettings, folder: Folder, runs: Collection[str], stage
     return spending(folder, runs, stage, None if prices is None else prices.at(time.time()))
 
 
-def _left(
-    budget: Budget, teacher: TeacherSettings, folder: Folder, runs: Collection[str], stage: str = ""
-) -> Budget:
+def _left(budget: Budget, teacher: TeacherSettings, folder: Folder, runs: Collection[str], stage: str = "") -> Budget:
     if not budget.is_limited:
         return budget  # the journal need not be read
     return budget.less(spent(teacher, folder, runs, stage).total)

@@ -33,7 +33,7 @@ class StopRules:
         self._taken = set(takes)
         self._fatal_in_a_row = 0
         self._unreadable_in_a_row = 0
-        self._rejected_at: float | None = None  # when the key was rejected first (time.monotonic), since the last answer
+        self._rejected_at: float | None = None  # time.monotonic of the first rejected key since the last answer
 
     def answered(self, request: Request) -> None:
         """Take in that a request was answered."""

@@ -82,9 +82,7 @@ def run(
 class _Rounds:
     """A stage's rounds."""
 
-    def __init__(
-        self, prompts: pa.Table, session: Session, progress: Stage, max_requests: int, max_bytes: int
-    ) -> None:
+    def __init__(self, prompts: pa.Table, session: Session, progress: Stage, max_requests: int, max_bytes: int) -> None:
         self.prompts = prompts
         self.session = session
         self.progress = progress

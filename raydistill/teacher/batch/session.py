@@ -24,6 +24,7 @@ from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits import pricing
 from raydistill.teacher.limits.messages import Limits
 from raydistill.teacher.purchase import Books, NSupport, Purchase
+from raydistill.teacher.stored_samples import StoredSamples
 
 ROOM_BYTES = 1 << 13  # of the journal's storage that a line may need
 
@@ -101,9 +102,7 @@ class Session:
                 f"The endpoint rejects the batch {batch.id}: {shown}", "Fix it and run the same command again."
             )
 
-    async def _purchases(
-        self, note: Note, input_file_id: str, missing: Mapping[str, Purchase]
-    ) -> dict[str, Purchase]:
+    async def _purchases(self, note: Note, input_file_id: str, missing: Mapping[str, Purchase]) -> dict[str, Purchase]:
         """Return what each line of a batch requested, by custom id.
 
         Lines that nobody misses any more (the questions have changed since) are read back from the file that was sent:

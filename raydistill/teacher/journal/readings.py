@@ -5,6 +5,7 @@ A reply that no dialect reads is kept: it was paid for, and a later version may 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from raydistill.teacher.api import dialect as dialects
 from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.api.usage import Usage, counted, is_possible
 from raydistill.teacher.journal.records import Entry, content_of
-from raydistill.teacher.limits.pricing import Price
+from raydistill.teacher.limits.price import Price
 from raydistill.teacher.limits.tokens import expected_tokens
 
 ENTRIES = pa.schema(
@@ -127,7 +128,7 @@ def read(entry: Entry, price: Price | None = None) -> Reading:
         return _read_version_1(entry, price)
     reserved = Usage(entry["reserved"][0], 0, entry["reserved"][1])
     if entry["price"] is not None:
-        price = Price.from_json(entry["price"])
+        price = _price(tuple(map(tuple, entry["price"])))
     try:
         if entry.get("cut"):
             raise CallError("unreadable", "the reply is longer than what is kept of it")
@@ -185,6 +186,11 @@ def _read_version_1(entry: Entry, price: Price | None) -> Reading:
     if usd is None:
         usd = _usd(usage, price)
     return Reading(entry, texts, entry["finish"], usage, is_stated, usd)
+
+
+@functools.cache
+def _price(tiers: tuple[tuple[float, ...], ...]) -> Price:
+    return Price.from_json(tiers)
 
 
 def _usd(usage: Usage, price: Price | None) -> float | None:
