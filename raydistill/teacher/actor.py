@@ -82,7 +82,7 @@ class TeacherActor:
         return pa.Table.from_pylist(rows, schema=ledgers.SAMPLES_WITH_CALLS)
 
     async def _opened_caller(self) -> Caller:
-        """Return the actor's caller; the first block makes it, and takes room in the journal before anything is sent."""
+        """Return the actor's caller; the first block makes it, with room in the journal before anything is sent."""
         async with self.opening:
             if self.caller is None:
                 self.caller = self._make_caller()

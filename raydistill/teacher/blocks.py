@@ -38,7 +38,7 @@ def cut(prompts: pa.Table, actors: int) -> list[pa.Table]:
 
 
 def in_own_order(parts: list[pa.Table], run: str) -> list[pa.Table]:
-    """Return blocks in an order of the run's own: runs that share a journal should not wait for each other's answers."""
+    """Return blocks in an order of the run's own: runs that share a journal should not wait for each other."""
     start = zlib.crc32(run.encode()) % len(parts)
     return parts[start:] + parts[:start]
 

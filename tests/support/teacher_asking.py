@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,11 +12,15 @@ from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.request import Request
-from raydistill.teacher.caller import Caller, Provenance, Sample
+from raydistill.teacher.caller import Caller
+from raydistill.teacher.claims import Claims
+from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits.governor import Governor
 from raydistill.teacher.limits.messages import Grant, Limits, Report
 from raydistill.teacher.limits.permits import Permits
-from raydistill.teacher.limits.pricing import Price
+from raydistill.teacher.limits.price import Price
+from raydistill.teacher.limits.pricing import Prices
+from raydistill.teacher.stored_samples import Sample
 
 KEY = "sk-test-0123456789"
 SETTINGS = {"backoff_s": 0.01, "timeout": 20, "max_attempts": 4}
@@ -58,6 +63,9 @@ def buy(
     key: str = KEY,
     limits: Limits | None = None,
     price: Price | None = None,
+    run: str = "run",
+    is_shared: bool = False,
+    while_waiting: tuple[float, Callable[[], None]] | None = None,
     **settings: Any,
 ) -> Outcome:
     """Buy samples of all requests at once through a Caller of its own (a new run on the same journal).
@@ -69,6 +77,9 @@ def buy(
         key: API key.
         limits: The governor's.
         price: Of a token.
+        run: Who buys.
+        is_shared: Other runs use the journal at the same time.
+        while_waiting: What is done beside it, in a thread, after so many seconds.
         settings: Of the teacher.
     """
     teacher = TeacherSettings(**{**SETTINGS, **settings})
@@ -78,25 +89,39 @@ def buy(
     async def exchange(report: Report) -> Grant:
         return governor.exchange(report)
 
-    async def run() -> list[list[Sample]]:
+    async def buy_all() -> list[list[Sample]]:
         place = journal.Folder(str(folder))
         client = Client(server.base_url, key, teacher.timeout, teacher.dialect)
         permits = Permits("a", exchange)
+        reader = journal.Reader(place)
         writer = journal.Writer(place)
-        provenance = Provenance("run", "session", "zero_shot")
-        caller = Caller(client, permits, journal.Reader(place), writer, teacher, price, provenance)
+        buyer = Buyer(run, "session", "zero_shot")
+        prices = None if price is None else Prices.constant(price)
+        claims = Claims(reader, writer, buyer) if is_shared else None
+        caller = Caller(client, permits, reader, writer, teacher, prices, buyer, claims=claims)
+        await caller.open()
 
         async def one(i: int, what: Request, n: int) -> list[Sample]:
             samples = await caller.samples(what, n, "task", "rationale")
             order.append(i)
             return samples
 
+        beside = asyncio.ensure_future(_after(while_waiting))
         try:
             samples = await asyncio.gather(*(one(i, what, n) for i, (what, n) in enumerate(requests)))
-            await permits.flush()
+            await beside
+            await caller.flush()
             return samples
         finally:
             writer.close()
             await client.close()
 
-    return Outcome(asyncio.run(run()), governor, order)
+    return Outcome(asyncio.run(buy_all()), governor, order)
+
+
+async def _after(what: tuple[float, Callable[[], None]] | None) -> None:
+    if what is None:
+        return
+    wait_s, do = what
+    await asyncio.sleep(wait_s)
+    await asyncio.to_thread(do)

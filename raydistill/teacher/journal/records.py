@@ -111,7 +111,10 @@ def reply(
 
 
 def open_calls(most: Amount, writer: str, number: int, buyer: Buyer) -> Entry:
-    """Return the note that the calls in flight of `writer` may take up to `most`; its note of the highest number counts."""
+    """Return the note that the calls in flight of `writer` may take up to `most`.
+
+    Of the notes of a writer that of the highest number counts.
+    """
     return {
         "open": [most.usd, most.tokens],
         "writer": writer,

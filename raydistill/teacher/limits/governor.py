@@ -191,7 +191,7 @@ class Governor:
         return granted, POLL_S
 
     def _awaits_first_call(self) -> bool:
-        """Return True if the first call is out, which shows how this server counts: a budget lets no other go before."""
+        """Return True if a budget waits for the first call to come home, which shows how this server counts."""
         return self.limits.has_budget and not self._is_first_call_over and self.reserved.tokens > 0
 
 

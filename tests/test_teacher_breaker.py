@@ -1,0 +1,103 @@
+"""Waiting ends: a stage whose calls all fail says so, and one that may yet succeed goes on; a clock of the test's own."""
+
+from __future__ import annotations
+
+from raydistill.teacher.limits.breaker import HOPELESS_ATTEMPTS, HOPELESS_S, LONGEST_PAUSE_S
+from raydistill.teacher.limits.governor import FEW_FAILED, Governor
+from raydistill.teacher.limits.messages import Limits, Report
+
+DOWN = "ConnectError: all attempts failed"
+
+
+class Stage:
+    """A governor under a clock, and one actor's reports to it."""
+
+    def __init__(self, max_failed: int | None = None) -> None:
+        self.now = 100.0
+        self.governor = Governor(Limits(max_concurrency=64, max_failed=max_failed), lambda: self.now)
+
+    def report(self, **fields: object) -> str:
+        """Send a report; return the kind of stop, "" if there is none."""
+        grant = self.governor.exchange(Report("a", **fields))  # type: ignore[arg-type]
+        return grant.stop.kind if grant.stop else ""
+
+    def fail_for(self, seconds: float, **fields: object) -> str:
+        """Report two failed attempts a second for a while."""
+        end = self.now + seconds
+        stop = ""
+        while self.now < end and not stop:
+            self.now += 1.0
+            stop = self.report(failures={DOWN: 2}, **fields)
+        return stop
+
+
+def test_a_server_that_is_gone_ends_the_stage_with_the_commonest_message() -> None:
+    stage = Stage()
+    stage.report(failures={"HTTP 500: once": 1})
+    assert stage.fail_for(HOPELESS_S - 2) == ""
+    assert stage.fail_for(5) == "hopeless"
+    assert stage.governor.stop is not None
+    assert DOWN in stage.governor.stop.message
+    assert stage.now - 100 <= HOPELESS_S + 2
+
+
+def test_few_attempts_prove_nothing_however_long_they_take() -> None:
+    stage = Stage()
+    for _ in range(HOPELESS_ATTEMPTS - 1):
+        stage.now += 60
+        assert stage.report(failures={DOWN: 1}, failing_since_s=60.0) == ""
+    stage.now += 60
+    assert stage.report(failures={DOWN: 1}, failing_since_s=60.0) == "hopeless"
+
+
+def test_an_answer_begins_the_count_anew() -> None:
+    stage = Stage()
+    assert stage.fail_for(HOPELESS_S - 5) == ""
+    assert stage.report(successes=1) == ""
+    assert stage.fail_for(HOPELESS_S - 5) == ""
+
+
+def test_a_wave_of_calls_that_all_timed_out_is_enough() -> None:
+    """They were sent at once and ended at once: nobody pays for a second wave."""
+    stage = Stage()
+    stage.now += 120
+    assert stage.report(failures={"the call timed out": 64}, failing_since_s=120.0) == "hopeless"
+
+
+def test_calls_that_are_still_out_may_yet_be_answered() -> None:
+    """A busy server takes some calls and refuses the others: those that it took began before the first refusal."""
+    stage = Stage()
+    first_sent = stage.now
+    for _ in range(100):
+        stage.now += 1
+        assert stage.report(failures={"HTTP 429": 2}, in_flight=16, oldest_s=stage.now - first_sent) == ""
+    assert stage.report(in_flight=16, oldest_s=1.0) == "hopeless"
+
+
+def test_a_pause_that_the_server_asks_for_is_waited_for_once() -> None:
+    stage = Stage()
+    stage.report(failures={"HTTP 429": 64}, throttled=300.0)
+    stage.now += 300
+    assert stage.report(failures={"HTTP 429": 64}, throttled=300.0) == ""
+    stage.now += 300
+    assert stage.report(failures={"HTTP 429": 64}, throttled=300.0) == "hopeless"
+
+
+def test_nobody_waits_for_a_quota_of_a_day() -> None:
+    stage = Stage()
+    stage.report(failures={"HTTP 429": 1}, throttled=86_400.0)
+    grant = stage.governor.exchange(Report("b", waiting=1))
+    assert grant.pause_s < 2
+    assert LONGEST_PAUSE_S < 86_400
+    assert stage.fail_for(HOPELESS_S + 2, throttled=86_400.0) == "hopeless"
+
+
+def test_more_failed_rows_than_may_end_the_stage() -> None:
+    stage = Stage(max_failed=30)
+    assert stage.report(counts={"failed": 30.0}) == ""
+    assert stage.report(counts={"failed": 1.0}) == "failures"
+    small = Stage(max_failed=0)
+    assert small.report(counts={"failed": float(FEW_FAILED)}) == ""  # a small stage asks all its rows
+    assert small.report(counts={"failed": 1.0}) == "failures"
+    unlimited = Stage()
+    assert unlimited.report(counts={"failed": 1e6}) == ""
