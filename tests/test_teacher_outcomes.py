@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from support.teacher_asking import KEY, buy, request
 from raydistill import simulated
 from raydistill.config import SimulatedSettings
 from raydistill.teacher import journal
+from raydistill.teacher.api import completions
+from raydistill.teacher.api import dialect as dialects
+from raydistill.teacher.api.reply import Reply
+from raydistill.teacher.api.usage import StatedUsage
 from raydistill.teacher.journal import compaction, readings, records
 from raydistill.teacher.journal.scan import scan
 from raydistill.teacher.limits.messages import Limits
@@ -103,15 +108,11 @@ def test_a_better_reader_reads_what_was_paid_for(
     server.script([{"body": json.dumps({"output": "The answer is 7."}), "times": 1}, ANSWER])
     buy(server, tmp_path, [(request(), 1)])
 
-    class Later:
-        @staticmethod
-        def read_reply(content: bytes) -> Any:
-            text = json.loads(content)["output"]
-            return readings.dialects.load("completions").read_reply(
-                json.dumps({"choices": [{"text": text}]}).encode()
-            )
+    def read_reply(content: bytes) -> Reply:
+        return Reply([json.loads(content)["output"]], ["stop"], StatedUsage())
 
-    monkeypatch.setattr(readings, "reader_of", lambda name: Later)
+    monkeypatch.setattr(completions, "DIALECT", replace(completions.DIALECT, read_reply=read_reply))
+    monkeypatch.setattr(dialects, "load", lambda name: completions.DIALECT)
     sample = buy(server, tmp_path, [(request(), 1)]).one
     assert sample.error is None
     assert sample.answer is not None

@@ -132,7 +132,7 @@ def read(entry: Entry, price: Price | None = None) -> Reading:
     try:
         if entry.get("cut"):
             raise CallError("unreadable", "the reply is longer than what is kept of it")
-        reply = reader_of(entry["request"]["endpoint"]).read_reply(content_of(entry))
+        reply = dialects.load(entry["request"]["endpoint"]).read_reply(content_of(entry))
     except CallError as error:
         return Reading(entry, [], [], reserved, False, _usd(reserved, price), error)
     usage = counted(reply.usage, reserved)
