@@ -1,126 +1,141 @@
-"""Compaction: segments that nobody writes any more become one Parquet file."""
+"""Compaction: segments that nobody writes any more, and compacted files of version 1, become one sealed file."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import os
+import time
 from collections.abc import Iterator
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.fs as pafs
 
 from raydistill.runtime.errors import storage_error
 from raydistill.runtime.files import write_atomically
-from raydistill.teacher.journal import segments
-from raydistill.teacher.journal.folder import Folder, JournalError
-from raydistill.teacher.journal.records import ENTRIES, Entry, rows
-from raydistill.teacher.journal.scan import segment_tables, table_of
+from raydistill.teacher.journal import marker, parquet_v1, room, sealed, segments
+from raydistill.teacher.journal.folder import Folder
+from raydistill.teacher.journal.problems import Damage, JournalError
+from raydistill.teacher.journal.records import encode, keys_of
 
-GROUP_ROWS = 512  # rows of a Parquet row group: what one look-up has to decode
-WRITE_GROUPS = 16  # row groups that are gathered before they are written
+LEFTOVER_S = 3600.0  # files that somebody has been writing for so long are those of a dead process
+DAMAGED = ".damaged"
+
+Line = tuple[bytes, list[str]]
+"""A line and its keys."""
 
 
-def compact(folder: Folder) -> int:
-    """Turn the segments that nobody writes any more into one Parquet file; return the number of samples in it.
+def compact(folder: Folder, damage: list[Damage] | None = None) -> int:
+    """Seal the lines of all segments that nobody writes any more; return the number of keys of these lines.
 
-    Segments are deleted when their copy is durable. A kill in between, or two processes that compact at once (on
-    storage without locks), leave copies in two files, which is harmless: keys name contents, and `scan` counts a
-    purchase once.
+    A file goes when its whole lines are durable in the sealed one; if a part of it is damaged, it stays under a name
+    of its own (DAMAGED). A kill in between, or two processes that compact at once (on storage without locks), leave
+    copies in two files, which is harmless: keys name contents, and `scan` yields a line once. What dead writers have
+    left goes too: room that they reserved, and files that they have not finished.
+
+    Args:
+        folder: the journal.
+        damage: gets what is not sealed, because it is damaged.
 
     Raises:
-        JournalError: the storage rejects it (a full disk); the segments stay.
+        JournalError: the storage rejects it (a full disk); no line is lost.
     """
-    source = _Segments(folder)
-    target = folder.path_of(f"entries-{segments.timestamp()}.parquet")
+    sources = _Sources(folder, [] if damage is None else damage)
+    target = folder.path_of(f"sealed-{segments.timestamp()}.zst")
+    count = 0
     try:
-        tables = _whole_groups(source.tables())
-        first = next(tables, None)
-        count = 0
+        lines = sources.lines()
+        first = next(lines, None)
         if first is not None:
-            count = _write(folder, target, itertools.chain([first], tables))
-        for name in source.taken:
-            with contextlib.suppress(FileNotFoundError):
-                folder.fs.delete_file(folder.path_of(name))
+            with write_atomically(folder.fs, target, durable=True) as stream:
+                count = sealed.write(stream, itertools.chain([first], lines))
+        sources.remove()
+        _remove_leftovers(folder)
     except OSError as error:
         raise JournalError(*storage_error(f"the journal {folder.path}", error)) from None
     finally:
-        source.release()
+        sources.release()
     return count
 
 
-class _Segments:
-    """The segments that may be compacted now; local ones are locked until `release`."""
+class _Sources:
+    """The files that may be sealed now; local ones are locked until `release`."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, damage: list[Damage]) -> None:
         self.folder = folder
-        self.taken: list[str] = []
+        self.damage = damage
+        self._sealed: list[str] = []
         self._locks: list[int] = []
 
-    def tables(self) -> Iterator[pa.Table]:
-        """Yield the entries (ENTRIES) of each segment that can be taken, and note its name."""
+    def lines(self) -> Iterator[Line]:
+        """Yield the whole lines of each file that can be taken, and note its name."""
         for name in self.folder.names():
-            if not segments.is_segment(name):
+            is_parquet = parquet_v1.is_parquet(name)
+            if not is_parquet and not segments.is_segment(name):
                 continue
-            if self.folder.is_local:
-                yield from self._local_tables(name)
-            else:
-                yield from self._object_tables(name)
+            if self.folder.is_local and not self._lock(name):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # its lines are in the sealed file of whoever took it
+                if is_parquet:
+                    yield from self._parquet_lines(name)
+                elif self.folder.is_local or self._is_complete(name):
+                    yield from self._segment_lines(name)
+                else:
+                    continue
+                self._sealed.append(name)
+
+    def remove(self) -> None:
+        """Delete the files whose lines are sealed; keep the damaged ones under another name."""
+        damaged = {item.file for item in self.damage}
+        for name in self._sealed:
+            path = self.folder.path_of(name)
+            with contextlib.suppress(FileNotFoundError):
+                if name in damaged:
+                    self.folder.fs.move(path, path + DAMAGED)
+                else:
+                    self.folder.fs.delete_file(path)
 
     def release(self) -> None:
         """Release the locks."""
         for descriptor in self._locks:
             os.close(descriptor)
 
-    def _local_tables(self, name: str) -> Iterator[pa.Table]:
+    def _lock(self, name: str) -> bool:
+        """Lock a local file; return False if a writer or another compaction has it."""
         descriptor = segments.open_locked(self.folder.path_of(name))
-        if descriptor is None:
-            return
-        self._locks.append(descriptor)
-        self.taken.append(name)
-        yield from segment_tables(self.folder, name)
+        if descriptor is not None:
+            self._locks.append(descriptor)
+        return descriptor is not None
 
-    def _object_tables(self, name: str) -> Iterator[pa.Table]:
-        """Yield a remote segment (a few hundred lines) if it is there and complete: there are no locks to ask."""
-        entries: list[Entry] = []
-        try:
-            for _, entry in segments.read(self.folder, name):
-                if entry is None:  # still being written
-                    return
-                entries.append(entry)
-        except FileNotFoundError:  # its entries are in the Parquet file of whoever took it
-            return
-        if not entries:
-            return
-        self.taken.append(name)
-        yield table_of([row for entry in entries for row in rows(entry)])
+    def _is_complete(self, name: str) -> bool:
+        """Return whether a segment on remote storage is there as a whole: there are no locks to ask."""
+        with self.folder.open(name) as stream:
+            last_byte = b""
+            for line in stream:
+                last_byte = line[-1:]
+        return last_byte == b"\n"
 
+    def _segment_lines(self, name: str) -> Iterator[Line]:
+        for line in segments.read(self.folder, name):
+            if line.entry is None:
+                self.damage.append(segments.damaged_line(name, line.offset))
+            else:
+                yield line.content, keys_of(line.entry)
 
-def _whole_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Gather tables into larger ones, so that every row group but the last is full."""
-    gathered: list[pa.Table] = []
-    row_count = 0
-    for table in tables:
-        gathered.append(table)
-        row_count += table.num_rows
-        if row_count >= WRITE_GROUPS * GROUP_ROWS:
-            whole = pa.concat_tables(gathered).combine_chunks()
-            full = row_count // GROUP_ROWS * GROUP_ROWS
-            yield whole.slice(0, full)
-            gathered = [whole.slice(full)]
-            row_count -= full
-    if row_count:
-        yield pa.concat_tables(gathered)
+    def _parquet_lines(self, name: str) -> Iterator[Line]:
+        for entry in parquet_v1.entries(self.folder, name, self.damage):
+            yield encode(entry), keys_of(entry)
 
 
-def _write(folder: Folder, target: str, tables: Iterator[pa.Table]) -> int:
-    """Write `tables` as one Parquet file, whole and durable; return its rows."""
-    count = 0
-    with (
-        write_atomically(folder.fs, target, durable=True) as stream,
-        pq.ParquetWriter(stream, ENTRIES, compression="zstd") as writer,
-    ):
-        for table in tables:
-            writer.write_table(table, row_group_size=GROUP_ROWS)
-            count += table.num_rows
-    return count
+def _remove_leftovers(folder: Folder) -> None:
+    for name, info in folder.files().items():
+        if room.is_room(name):
+            is_left = not folder.is_local or room.is_left(folder.path_of(name))
+        else:
+            is_left = (name.endswith(".part") or marker.is_temporary(name)) and _is_old(info)
+        if is_left:
+            with contextlib.suppress(FileNotFoundError):
+                folder.fs.delete_file(folder.path_of(name))
+
+
+def _is_old(info: pafs.FileInfo) -> bool:
+    return info.mtime_ns is not None and time.time() - info.mtime_ns / 1e9 > LEFTOVER_S

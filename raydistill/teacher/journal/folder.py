@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import uuid
+import io
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from raydistill.config import Settings, journal_path
 from raydistill.runtime import files
-from raydistill.runtime.errors import UserError
+from raydistill.teacher.journal import marker
+from raydistill.teacher.journal.problems import JournalError
 
-FORMAT = "raydistill-journal"
-VERSION = 1
-MARKER = "JOURNAL.json"
+__all__ = ["Folder", "JournalError", "journal_folder"]
 
-
-class JournalError(UserError):
-    """The journal cannot be used or written: a newer version, another format, a full disk."""
+REMOTE_BUFFER_BYTES = 1 << 18  # that are asked of remote storage at once
 
 
 class Folder:
@@ -32,9 +29,9 @@ class Folder:
     """
 
     def __init__(self, path: str, *, read_only: bool = False) -> None:
-        """Open the journal at `path`, or make an empty one there.
+        """Open the journal at `path`, or make an empty one there; one of an earlier version becomes one of this.
 
-        With `read_only` nothing is made, and a folder that does not exist is an empty journal.
+        With `read_only` nothing is made or changed, and a folder that does not exist is an empty journal.
 
         Raises:
             JournalError: the place cannot be opened, holds something else, or a journal of a newer version.
@@ -47,17 +44,7 @@ class Folder:
             self.fs, self.root = files.filesystem(path)
             if not read_only:
                 self.fs.create_dir(self.root, recursive=True)
-            names = self.names()
-            marker = self._read_marker(names)
-            if marker:
-                self.id = self._checked_id(marker)
-            elif set(names) - {MARKER}:
-                raise JournalError(
-                    f"The folder {path} is no raydistill journal: it has files ({names[0]}) but no {MARKER}.",
-                    "Give an empty or new folder with --teacher.journal; nothing was changed.",
-                )
-            elif not read_only:
-                self._write_marker()
+            self._open(read_only)
         except (OSError, pa.ArrowInvalid) as error:
             raise JournalError(
                 f"The journal {path} cannot be opened: {error}", "Give another one with --teacher.journal."
@@ -70,46 +57,55 @@ class Folder:
 
     def names(self) -> list[str]:
         """Names of the files in the folder, sorted; empty if the folder does not exist."""
+        return sorted(self.files())
+
+    def files(self) -> dict[str, pafs.FileInfo]:
+        """Return the files in the folder by name."""
         entries = self.fs.get_file_info(pafs.FileSelector(self.root, allow_not_found=True))
-        return sorted(entry.base_name for entry in entries if entry.type == pafs.FileType.File)
+        return {entry.base_name: entry for entry in entries if entry.type == pafs.FileType.File}
+
+    def all_files(self) -> dict[str, pafs.FileInfo]:
+        """Return the files in the folder by name, sorted, with those that are sealed meanwhile.
+
+        One listing may miss a segment that is being sealed under both of its names: the new one because it was not
+        there yet, the old one because it was gone already. A second one then has the new name.
+        """
+        listed = self.files() | self.files()
+        return {name: listed[name] for name in sorted(listed)}
 
     def path_of(self, name: str) -> str:
         """Path of file `name` within `fs`."""
         return f"{self.root}/{name}"
 
-    def _read_marker(self, names: list[str]) -> bytes:
-        """Return the marker's content; empty if there is none, or if a kill cut it short."""
-        if MARKER not in names:
-            return b""
-        with self.fs.open_input_stream(self.path_of(MARKER)) as stream:
-            return stream.readall()
+    def open(self, name: str, buffer_bytes: int = REMOTE_BUFFER_BYTES) -> IO[bytes]:
+        """Open file `name` to read in it.
 
-    def _checked_id(self, marker: bytes) -> str:
-        try:
-            content = json.loads(marker)
-            is_journal = content["format"] == FORMAT
-            version = int(content["version"])
-            journal_id = str(content.get("id", ""))
-        except (ValueError, KeyError, TypeError):
-            is_journal = False
-        if not is_journal:
-            raise JournalError(
-                f"{self.path_of(MARKER)} is not the marker of a raydistill journal: {marker[:80]!r}",
-                "Give another folder with --teacher.journal; nothing was changed.",
-            )
-        if version > VERSION:
-            raise JournalError(
-                f"The journal {self.path} has version {version}; this raydistill reads up to {VERSION}.",
-                "Update raydistill, or give another folder with --teacher.journal; nothing was changed.",
-            )
-        return journal_id
+        Raises:
+            FileNotFoundError: it was sealed meanwhile.
+        """
+        path = self.path_of(name)
+        if self.is_local:
+            return open(path, "rb")
+        return io.BufferedReader(self.fs.open_input_file(path), buffer_bytes)
 
-    def _write_marker(self) -> None:
-        # Not written aside: a leftover `.part` would make the next command take the folder for somebody else's.
-        self.id = uuid.uuid4().hex
-        marker = {"format": FORMAT, "version": VERSION, "id": self.id}
-        with self.fs.open_output_stream(self.path_of(MARKER)) as stream:
-            stream.write(json.dumps(marker).encode())
+    def _open(self, read_only: bool) -> None:
+        place = self.path_of(marker.NAME)
+        content = marker.read(self.fs, place)
+        if content is None:
+            foreign = [name for name in self.names() if not marker.is_marker(name)]
+            content = marker.read(self.fs, place)  # again: what was listed may be what another first user made
+            if content is None and foreign:
+                raise JournalError(
+                    f"The folder {self.path} is no raydistill journal: it has files ({foreign[0]}) but no {marker.NAME}.",
+                    "Give an empty or new folder with --teacher.journal; nothing was changed.",
+                )
+        if not read_only:
+            if content is None:
+                marker.create(self.fs, place)
+                content = marker.read(self.fs, place)
+            elif content["version"] < marker.VERSION:
+                marker.upgrade(self.fs, place, content)
+        self.id = str((content or {}).get("id", ""))
 
 
 def journal_folder(settings: Settings) -> Folder:

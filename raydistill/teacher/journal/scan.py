@@ -1,103 +1,100 @@
-"""The journal as a whole, for sums and looks: all entries once, compacted or not."""
+"""The journal as a whole, for sums and looks: every reply and every note once, sealed or not."""
 
 from __future__ import annotations
 
+import io
+import struct
 from collections.abc import Iterator
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from raydistill.tables import Row
-from raydistill.teacher import stage_names
-from raydistill.teacher.journal import segments
+from raydistill.teacher.journal import parquet_v1, sealed, segments
 from raydistill.teacher.journal.folder import Folder
-from raydistill.teacher.journal.index import short_keys
-from raydistill.teacher.journal.records import ENTRIES, rows
-from raydistill.teacher.limits.budget import Amount
-
-CHUNK_ROWS = 8192
-SEGMENT_CHUNK_ROWS = 2048
+from raydistill.teacher.journal.index import short_key
+from raydistill.teacher.journal.problems import Damage, unreadable
+from raydistill.teacher.journal.records import Entry, decode, encode, keys_of
 
 
-def scan(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:
-    """Yield all entries in tables of a few thousand rows, with `columns` of ENTRIES; not for look-ups.
+def scan(folder: Folder, damage: list[Damage] | None = None) -> Iterator[Entry]:
+    """Yield all entries; not for look-ups.
 
-    An entry that lies in two files (see `compaction.compact`) comes once.
-    """
-    seen: set[int] = set()
-    for table in _tables(folder, [*columns, *_missing(columns, ["key", "time"])]):
-        keys = short_keys(table["key"].combine_chunks())
-        purchases = (keys ^ table["time"].to_numpy().view(np.uint64)).tolist()
-        if not seen.isdisjoint(purchases):
-            is_new = [purchase not in seen for purchase in purchases]
-            table = table.filter(pa.array(is_new))
-        yield table.select(columns)
-        seen.update(purchases)
+    A line that stands in two files (see `compaction.compact`) comes once.
 
-
-def spent(folder: Folder, run: str, stage: str = "") -> Amount:
-    """Return what `run` has bought into this journal so far, in `stage` or in all stages."""
-    usd = 0.0
-    tokens = 0
-    names = pa.array(stage_names.names(stage))
-    for table in scan(folder, ["run", "stage", "usd", "prompt_tokens", "completion_tokens"]):
-        own_rows = table.filter(pc.equal(table["run"], run))
-        if stage:
-            own_rows = own_rows.filter(pc.is_in(own_rows["stage"], value_set=names))
-        usd += pc.sum(own_rows["usd"]).as_py() or 0.0
-        tokens += pc.sum(own_rows["prompt_tokens"]).as_py() or 0
-        tokens += pc.sum(own_rows["completion_tokens"]).as_py() or 0
-    return Amount(usd, tokens)
-
-
-def segment_tables(folder: Folder, name: str) -> Iterator[pa.Table]:
-    """Yield a segment's whole lines as tables of ENTRIES, a few thousand rows each.
+    Args:
+        folder: the journal.
+        damage: gets what is left out.
 
     Raises:
-        FileNotFoundError: the segment was compacted meanwhile.
+        JournalError: the storage does not give its files.
     """
-    gathered: list[Row] = []
-    for _, entry in segments.read(folder, name):
-        if entry is not None:
-            gathered.extend(rows(entry))
-        if len(gathered) >= SEGMENT_CHUNK_ROWS:
-            yield table_of(gathered)
-            gathered = []
-    if gathered:
-        yield table_of(gathered)
+    if damage is None:
+        damage = []
+    seen: set[int] = set()
+    try:
+        for entry in _all(folder, damage):
+            identity = _identity(entry)
+            if identity not in seen:
+                seen.add(identity)
+                yield entry
+    except OSError as error:
+        raise unreadable(folder.path, error) from None
 
 
-def table_of(entry_rows: list[Row]) -> pa.Table:
-    """Return rows (`records.rows`) as a table of ENTRIES."""
-    return pa.Table.from_pylist(entry_rows, schema=ENTRIES)
+def entries(folder: Folder, name: str, damage: list[Damage]) -> Iterator[Entry]:
+    """Yield the entries of one file; none if it is no file of entries.
+
+    Args:
+        folder: the journal.
+        name: the file.
+        damage: gets what is left out.
+
+    Raises:
+        FileNotFoundError: it was sealed meanwhile.
+    """
+    if parquet_v1.is_parquet(name):
+        yield from parquet_v1.entries(folder, name, damage)
+    elif sealed.is_sealed(name):
+        yield from _sealed_entries(folder, name, damage)
+    elif segments.is_segment(name):
+        for line in segments.read(folder, name):
+            if line.entry is None:
+                damage.append(segments.damaged_line(name, line.offset))
+            else:
+                yield line.entry
 
 
-def _missing(columns: list[str], needed: list[str]) -> list[str]:
-    return [name for name in needed if name not in columns]
-
-
-def _tables(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:
+def _all(folder: Folder, damage: list[Damage]) -> Iterator[Entry]:
     done: set[str] = set()
-    vanished = True
-    while vanished:  # a segment that was compacted after the folder was listed: look for the file it went into
-        vanished = False
-        for name in folder.names():
+    has_vanished = True
+    while has_vanished:  # a segment that was sealed after the folder was listed: look for the file it went into
+        has_vanished = False
+        for name in folder.all_files():
             if name in done:
                 continue
             done.add(name)
-            if name.endswith(".parquet"):
-                yield from _parquet_tables(folder, name, columns)
-            elif segments.is_segment(name):
-                try:
-                    for table in segment_tables(folder, name):
-                        yield table.select(columns)
-                except FileNotFoundError:
-                    vanished = True
+            try:
+                yield from entries(folder, name, damage)
+            except FileNotFoundError:
+                has_vanished = True
 
 
-def _parquet_tables(folder: Folder, name: str, columns: list[str]) -> Iterator[pa.Table]:
-    with folder.fs.open_input_file(folder.path_of(name)) as stream:
-        for batch in pq.ParquetFile(stream).iter_batches(CHUNK_ROWS, columns=columns):
-            yield pa.Table.from_batches([batch])
+def _sealed_entries(folder: Folder, name: str, damage: list[Damage]) -> Iterator[Entry]:
+    with folder.open(name, sealed.SCAN_BUFFER_BYTES) as stream:
+        for header in sealed.headers(stream, name, damage):
+            lines = sealed.read(stream, name, header)
+            if isinstance(lines, Damage):
+                damage.append(lines)
+                continue
+            for line in io.BytesIO(lines):
+                entry = decode(line)
+                if entry is None:
+                    damage.append(segments.damaged_line(name, header.offset))
+                else:
+                    yield entry
+
+
+def _identity(entry: Entry) -> int:
+    """Return what tells an entry from others: of a reply its first key and time, of a note all that it says."""
+    keys = keys_of(entry)
+    if not keys:
+        return hash(encode(entry))
+    [time_bits] = struct.unpack("<q", struct.pack("<d", entry["time"]))
+    return short_key(keys[0]) ^ int(time_bits)

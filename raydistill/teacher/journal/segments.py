@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
 import uuid
 from collections.abc import Iterator
-from typing import IO, Literal
+from typing import IO, Literal, NamedTuple
 
 from raydistill.teacher.journal.folder import Folder
+from raydistill.teacher.journal.problems import Damage
 from raydistill.teacher.journal.records import Entry, decode
 
 Lock = Literal["acquired", "busy", "unsupported"]
+
+
+class Line(NamedTuple):
+    """A line of a segment."""
+
+    offset: int
+    content: bytes
+    entry: Entry | None
+    """None if the line is damaged."""
+
+
+class Place(NamedTuple):
+    """Where a line lies: a segment's file name, and its offset and size in bytes."""
+
+    name: str
+    offset: int
+    size: int
 
 
 def new_name() -> str:
@@ -30,31 +47,31 @@ def is_segment(name: str) -> bool:
     return name.startswith("segment-") and name.endswith(".jsonl")
 
 
-def read(folder: Folder, name: str, start: int = 0) -> Iterator[tuple[int, Entry | None]]:
-    """Yield (offset, record) of each whole line after the one that byte `start` is in; from the first line on if 0.
-
-    The record is None for a torn line.
+def read(folder: Folder, name: str, start: int = 0) -> Iterator[Line]:
+    """Yield the lines of a segment from byte `start`, where one begins; see `lines`.
 
     Raises:
-        FileNotFoundError: the segment was compacted meanwhile.
+        FileNotFoundError: the segment was sealed meanwhile.
     """
-    with _open(folder, name) as stream:
-        offset = start
-        if start:
-            stream.seek(start)
-            offset += len(stream.readline())
-        while line := stream.readline():
-            yield offset, decode(line)
-            offset += len(line)
+    with folder.open(name) as stream:
+        yield from lines(stream, start)
 
 
-def _open(folder: Folder, name: str) -> IO[bytes]:
-    path = folder.path_of(name)
-    if folder.is_local:
-        return open(path, "rb")
-    # Arrow's streams have no lines; a remote segment is a few hundred lines and fits in memory.
-    with folder.fs.open_input_stream(path) as stream:
-        return io.BytesIO(stream.readall())
+def lines(stream: IO[bytes], start: int = 0) -> Iterator[Line]:
+    """Yield the lines of a segment, but for a torn last one: its writer was killed, or is about to write the rest."""
+    stream.seek(start)
+    offset = start
+    for content in stream:
+        is_whole = content.endswith(b"\n")
+        if not is_whole and decode(content[:-1] + b"\n") is None:
+            return
+        yield Line(offset, content, decode(content))  # the last one, if it is not whole: its newline is damaged
+        offset += len(content)
+
+
+def damaged_line(name: str, offset: int) -> Damage:
+    """Return what is wrong with a segment whose line at `offset` is damaged."""
+    return Damage(name, offset, "a line is damaged and left out")
 
 
 def lock(descriptor: int, path: str) -> Lock:

@@ -1,128 +1,154 @@
-"""The journal's writing side: responses become lines of a segment, durable in groups."""
+"""The journal's writing side: entries become lines, durable in groups; what the storage rejects is tried again."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from raydistill.runtime.errors import storage_error
-from raydistill.runtime.files import sync
-from raydistill.teacher.journal import segments
-from raydistill.teacher.journal.folder import Folder, JournalError
-from raydistill.teacher.journal.records import Entry, encode
+from raydistill.teacher.journal import segments, storing
+from raydistill.teacher.journal.folder import Folder
+from raydistill.teacher.journal.problems import JournalError
+from raydistill.teacher.journal.records import Entry, encode, keys_of
+from raydistill.teacher.journal.segments import Place
 
 LOCAL_FLUSH_S = 0.01
 REMOTE_FLUSH_S = 2.0
 REMOTE_FLUSH_LINES = 256
+RETRY_S = 1.0  # between two tries to write what the storage rejects
+GIVE_UP_S = 60.0  # for which it is tried; then it is lost
 _REMOTE_POLL_S = 0.05
 
+_T = TypeVar("_T")
 
-class Place(NamedTuple):
-    """Where a response lies: a segment's file name, and the offset of its line in bytes."""
 
-    name: str
-    offset: int
+class _Waiting(NamedTuple):
+    """A line that is not durable yet."""
+
+    line: bytes
+    answers: int
+    since: float
+    place: asyncio.Future[Place]
 
 
 class Writer:
-    """Appends to one segment of its own; use it from one event loop.
+    """Appends to a segment of its own; use it from one event loop.
 
-    On a local folder the segment carries an advisory lock while the writer lives, so that nobody compacts it.
+    On a local folder the segment carries an advisory lock while the writer lives, so that nobody seals it.
+
+    Attributes:
+        name: tells it from other writers.
+        lost: samples of replies that could not be written: they were paid for.
+        on_rejected: is called when the storage begins to reject lines (a full disk). They are kept in memory and tried
+            again for GIVE_UP_S, so nothing more should be bought.
     """
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, on_rejected: Callable[[JournalError], None] | None = None) -> None:
         self.folder = folder
         self.name = segments.new_name()
-        self._lines: list[bytes] = []
-        self._flush_task: asyncio.Task[list[Place]] | None = None
+        self.lost = 0
+        self.on_rejected = on_rejected
+        self._storage = storing.storage_of(folder, self.name)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._descriptor = -1
-        self._size = 0  # bytes of the local segment
-        self._object_count = 0  # objects written to remote storage
+        self._waiting: list[_Waiting] = []
+        self._flush_task: asyncio.Task[None] | None = None
+        self._rejected_since: float | None = None
+
+    async def open(self, room_bytes: int = 0) -> None:
+        """See that entries can be written, before anything is paid for that needs it.
+
+        Args:
+            room_bytes: are reserved on a local disk, for what is in flight when it is full.
+
+        Raises:
+            JournalError: the storage rejects it: a full disk, a folder of somebody else's.
+        """
+        try:
+            await self._in_thread(lambda: self._storage.open(room_bytes))
+        except OSError as error:
+            raise self._error(error) from None
 
     async def append(self, entry: Entry) -> Place:
         """Make `entry` durable and return its place.
 
         Raises:
-            JournalError: the storage rejects it (a full disk).
+            JournalError: the storage has rejected it for GIVE_UP_S.
         """
-        self._lines.append(encode(entry))
-        position = len(self._lines) - 1
+        place: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(encode(entry), len(keys_of(entry)), time.monotonic(), place))
         if self._flush_task is None:
-            self._flush_task = asyncio.ensure_future(self._flush_soon())
-        places = await asyncio.shield(self._flush_task)
-        return places[position]
-
-    async def _flush_soon(self) -> list[Place]:
-        """Wait for more lines, then write them all."""
-        if self.folder.is_local:
-            await asyncio.sleep(LOCAL_FLUSH_S)
-        else:
-            deadline = time.monotonic() + REMOTE_FLUSH_S
-            while len(self._lines) < REMOTE_FLUSH_LINES and time.monotonic() < deadline:
-                await asyncio.sleep(_REMOTE_POLL_S)
-        lines = self._lines
-        self._lines = []
-        self._flush_task = None
-        write = self._append_local if self.folder.is_local else self._write_object
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, write, lines)
-        except OSError as error:
-            raise JournalError(*storage_error(f"the journal {self.folder.path}", error)) from None
-
-    def _write_object(self, lines: list[bytes]) -> list[Place]:
-        name = f"{self.name}-{self._object_count:06d}.jsonl"
-        with self.folder.fs.open_output_stream(self.folder.path_of(name)) as stream:
-            stream.write(b"".join(lines))
-        self._object_count += 1
-        return _places(name, 0, lines)
-
-    def _append_local(self, lines: list[bytes]) -> list[Place]:
-        if self._descriptor < 0:
-            self._start_segment()
-        start = self._size
-        data = b"".join(lines)
-        remaining = memoryview(data)
-        try:
-            while remaining:
-                written = os.write(self._descriptor, remaining)
-                remaining = remaining[written:]
-            os.fsync(self._descriptor)
-        except OSError:
-            # Whole lines stay, as they are paid for; a later line must not be glued to half of one.
-            self._size += data.rfind(b"\n", 0, len(data) - len(remaining)) + 1
-            os.ftruncate(self._descriptor, self._size)
-            raise
-        self._size += len(data)
-        return _places(f"{self.name}.jsonl", start, lines)
-
-    def _start_segment(self) -> None:
-        """Create a segment and lock it; if a compaction took it before it was locked, create another."""
-        while self._descriptor < 0:
-            self.name = segments.new_name()
-            path = self.folder.path_of(f"{self.name}.jsonl")
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-            if segments.lock(descriptor, path) == "busy":
-                os.close(descriptor)
-            else:
-                self._descriptor = descriptor
-        sync(self.folder.root)
+            self._flush_task = asyncio.ensure_future(self._flush())
+        return await place
 
     def close(self) -> None:
         """Release the segment; appends that were awaited are durable already."""
         self._thread.shutdown(wait=True)
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._storage.close()
 
+    async def _flush(self) -> None:
+        """Write what waits until nothing does."""
+        try:
+            while self._waiting:
+                await self._gather()
+                await self._write()
+        except Exception as error:
+            self._fail(len(self._waiting), error)  # nobody shall wait for ever
+            raise
+        finally:
+            self._flush_task = None
 
-def _places(name: str, start: int, lines: list[bytes]) -> list[Place]:
-    places = []
-    offset = start
-    for line in lines:
-        places.append(Place(name, offset))
-        offset += len(line)
-    return places
+    async def _gather(self) -> None:
+        """Wait for more lines."""
+        since = self._waiting[0].since
+        if self.folder.is_local:
+            await asyncio.sleep(since + LOCAL_FLUSH_S - time.monotonic())
+            return
+        while len(self._waiting) < REMOTE_FLUSH_LINES and time.monotonic() < since + REMOTE_FLUSH_S:
+            await asyncio.sleep(_REMOTE_POLL_S)
+
+    async def _write(self) -> None:
+        """Write all lines that wait; if the storage rejects some, make room or wait a little, as they stay."""
+        lines = [waiting.line for waiting in self._waiting]
+        places, error = await self._in_thread(lambda: self._storage.write(lines))
+        for waiting, place in zip(self._waiting, places, strict=False):
+            if not waiting.place.done():
+                waiting.place.set_result(place)
+        del self._waiting[: len(places)]
+        if error is None:
+            self._rejected_since = None
+            return
+        if self._rejected_since is None:
+            self._rejected_since = time.monotonic()
+            if self.on_rejected is not None:
+                self.on_rejected(self._error(error))
+        if await self._in_thread(self._storage.give_room):
+            return
+        if time.monotonic() - self._rejected_since < GIVE_UP_S:
+            await asyncio.sleep(RETRY_S)
+        else:
+            self._give_up(len(lines) - len(places), error)
+
+    def _give_up(self, count: int, error: OSError) -> None:
+        """Give the first `count` lines up that wait."""
+        answers = sum(waiting.answers for waiting in self._waiting[:count])
+        self.lost += answers
+        failure = self._error(error)
+        if answers:
+            message = f"{failure.message} {answers:,} answers that were paid for are lost."
+            failure = JournalError(message, failure.hint)
+        self._fail(count, failure)
+
+    def _fail(self, count: int, error: Exception) -> None:
+        for waiting in self._waiting[:count]:
+            if not waiting.place.done():
+                waiting.place.set_exception(error)
+        del self._waiting[:count]
+
+    def _error(self, error: OSError) -> JournalError:
+        return JournalError(*storage_error(f"the journal {self.folder.path}", error))
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
