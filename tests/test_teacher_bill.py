@@ -272,7 +272,7 @@ def test_a_budget_holds_against_a_server_that_ignores_the_completion_limit(
     server.script([{"body": json.dumps(body), "delay_s": 0.02}])
     limits = Limits(max_concurrency=64, usd=0.02)
     outcome = buy(server, tmp_path, [(request(i), 1) for i in range(200)], limits=limits, price=PRICE)
-    billed = server.stats()["answered"] * PRICE.of(20, 0, int(3.3 * limit))
+    billed = server.stats()["requests"] * PRICE.of(20, 0, int(3.3 * limit))
     assert 0.015 < billed <= 0.02
     assert outcome.governor.stop is not None
     assert outcome.governor.stop.kind == "budget"
