@@ -6,6 +6,7 @@ This is the inside of an actor of a teacher stage; nothing here knows of questio
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from raydistill.teacher.journal import JournalError
 from raydistill.teacher.journal.records import Answer, record, sample_of
 from raydistill.teacher.limits.messages import StopReason
 from raydistill.teacher.limits.permits import Permits, Stopped
-from raydistill.teacher.limits.pricing import Price
+from raydistill.teacher.limits.pricing import Prices
 from raydistill.teacher.limits.tokens import most_prompt_tokens
 
 FATAL_IN_A_ROW = 10  # 403 and 404 may be about one prompt; so many without one success are about all
@@ -52,7 +53,7 @@ class Caller:
         reader: journal.Reader,
         writer: journal.Writer,
         settings: TeacherSettings,
-        price: Price | None,
+        prices: Prices | None,
         provenance: Provenance,
     ) -> None:
         self.client = client
@@ -60,7 +61,7 @@ class Caller:
         self.reader = reader
         self.writer = writer
         self.settings = settings
-        self.price = price
+        self.prices = prices
         self.provenance = provenance
         # By journal key, what is being bought right now: the same sample is never bought twice.
         self._in_flight: dict[str, asyncio.Future[Sample]] = {}
@@ -237,8 +238,8 @@ class Caller:
         """Return the most that a call may take, in (tokens, USD)."""
         prompt = most_prompt_tokens(request.prompt, self._tokens_per_character)
         completion = n * request.max_tokens
-        usd = self.price.of(prompt, 0, completion) if self.price else 0.0
+        usd = self.prices.most(prompt, completion) if self.prices else 0.0
         return prompt + completion, usd
 
     def _usd(self, reply: Reply) -> float | None:
-        return None if self.price is None else self.price.of(*reply.usage)
+        return None if self.prices is None else self.prices.at(time.time()).of(*reply.usage)

@@ -15,7 +15,7 @@ from raydistill.teacher.caller import Caller, Provenance, Sample
 from raydistill.teacher.limits.governor import Governor
 from raydistill.teacher.limits.messages import Grant, Limits, Report
 from raydistill.teacher.limits.permits import Permits
-from raydistill.teacher.limits.pricing import Price
+from raydistill.teacher.limits.pricing import Price, Prices
 
 KEY = "sk-test-0123456789"
 SETTINGS = {"backoff_s": 0.01, "timeout": 20, "max_attempts": 4}
@@ -84,7 +84,8 @@ def buy(
         permits = Permits("a", exchange)
         writer = journal.Writer(place)
         provenance = Provenance("run", "session", "zero_shot")
-        caller = Caller(client, permits, journal.Reader(place), writer, teacher, price, provenance)
+        prices = None if price is None else Prices.constant(price)
+        caller = Caller(client, permits, journal.Reader(place), writer, teacher, prices, provenance)
 
         async def one(i: int, what: Request, n: int) -> list[Sample]:
             samples = await caller.samples(what, n, "task", "rationale")

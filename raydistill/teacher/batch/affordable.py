@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from raydistill.teacher.api.reply import Usage
 from raydistill.teacher.batch.collector import BatchRequest
 from raydistill.teacher.limits.budget import Amount
 from raydistill.teacher.limits.messages import Limits
-from raydistill.teacher.limits.pricing import Price
+from raydistill.teacher.limits.pricing import Prices
 from raydistill.teacher.limits.tokens import most_prompt_tokens
 
 
@@ -25,14 +26,14 @@ class Exceeded(NamedTuple):
 class BatchBudget:
     """The budget of a stage that is bought in batches."""
 
-    def __init__(self, limits: Limits, price: Price | None) -> None:
+    def __init__(self, limits: Limits, prices: Prices | None) -> None:
         self.limits = limits
-        self.price = price
+        self.prices = prices
         self.spent = Amount(0.0, 0)
 
     def usd(self, usage: Usage) -> float | None:
         """Return what a response costs; None if no price is known."""
-        return None if self.price is None else self.price.of(*usage)
+        return None if self.prices is None else self.prices.at(time.time()).of(*usage)
 
     def spend(self, usage: Usage) -> None:
         """Count a response."""
@@ -44,8 +45,8 @@ class BatchBudget:
         for request in requests:
             prompt = most_prompt_tokens(request.request.prompt)
             completion = len(request.samples) * request.request.max_tokens
-            usage = Usage(prompt, 0, completion)
-            amount = amount.plus(self.usd(usage) or 0.0, usage.total)
+            usd = self.prices.most(prompt, completion) if self.prices else 0.0
+            amount = amount.plus(usd, prompt + completion)
         return amount
 
     def affordable(
