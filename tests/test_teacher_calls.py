@@ -135,7 +135,7 @@ def test_without_n_the_samples_are_requested_singly(server: simulated.Teacher, t
 
 def test_usage_that_is_missing_is_estimated(server: simulated.Teacher, tmp_path: Path) -> None:
     server.script([{"omit_usage": True, "text": "a" * 40}])
-    answer = buy(server, tmp_path, [(request(), 1)], price=Price(1e-6, 1e-6, 2e-6)).one.answer
+    answer = buy(server, tmp_path, [(request(), 1)], price=Price.flat(1e-6, 1e-6, 2e-6)).one.answer
     assert answer is not None
     assert answer.prompt_tokens > 0
     assert answer.completion_tokens >= 10
@@ -247,7 +247,9 @@ def test_the_same_request_is_never_in_flight_twice(server: simulated.Teacher, tm
 def test_a_budget_is_never_exceeded_and_nearly_used(server: simulated.Teacher, tmp_path: Path, usd: bool) -> None:
     server.script([{"delay_s": 0.01, "text": "x" * 80}])
     limits = Limits(max_concurrency=16, usd=0.002 if usd else None, tokens=None if usd else 2000)
-    outcome = buy(server, tmp_path, [(request(i), 1) for i in range(300)], limits=limits, price=Price(1e-6, 1e-6, 1e-6))
+    outcome = buy(
+        server, tmp_path, [(request(i), 1) for i in range(300)], limits=limits, price=Price.flat(1e-6, 1e-6, 1e-6)
+    )
     errors = [samples[0].error for samples in outcome.samples]
     stats = server.stats()
     used = stats["prompt_tokens"] + stats["completion_tokens"]

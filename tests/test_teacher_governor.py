@@ -14,12 +14,10 @@ from hypothesis import strategies as st
 from support.teacher_asking import buy, request
 
 from raydistill import simulated
-from raydistill.config import PriceSettings, SimulatedSettings, TeacherSettings
-from raydistill.runtime.errors import TeacherError
+from raydistill.config import SimulatedSettings, TeacherSettings
 from raydistill.teacher import journal
 from raydistill.teacher.journal import compaction
 from raydistill.teacher.journal.records import record
-from raydistill.teacher.limits import pricing
 from raydistill.teacher.limits.bucket import SAFETY
 from raydistill.teacher.limits.budget import Budget
 from raydistill.teacher.limits.governor import HEARTBEAT_TIMEOUT_S, Governor
@@ -211,23 +209,6 @@ def test_what_the_judge_took_under_its_former_name_counts_towards_its_budget(tmp
     assert (limits.usd, limits.tokens) == (0.25, 250)
     compaction.compact(folder)
     assert stage_limits(TeacherSettings(), folder, "mine", "llm_judge", Budget(1.0, 1000)) == limits
-
-
-def test_prices() -> None:
-    listed = pricing.find(TeacherSettings(kind="api", model="gpt-3.5-turbo-instruct"))
-    assert listed is not None
-    assert listed.of(1_000_000, 0, 1_000_000) == pytest.approx(3.5)
-    own = PriceSettings(input=2.0, cached_input=0.5, output=8.0)
-    mine = pricing.find(TeacherSettings(kind="api", model="mine", price=own))
-    assert mine is not None
-    assert mine.of(1_000_000, 400_000, 0) == pytest.approx(0.6 * 2.0 + 0.4 * 0.5)
-    half = pricing.find(TeacherSettings(kind="api", model="mine", price=own, transport="batch"))
-    assert half is not None
-    assert half.of(1_000_000, 0, 0) == pytest.approx(1.0)
-    assert pricing.find(TeacherSettings(kind="api", model="nobody-knows-it")) is None
-    with pytest.raises(TeacherError, match=r"No price is known for the model 'nobody-knows-it'"):
-        pricing.find(TeacherSettings(kind="api", model="nobody-knows-it", budget_usd=1.0))
-    assert pricing.find(TeacherSettings(kind="simulated", budget_usd=1.0)) == pricing.FREE
 
 
 @pytest.mark.parametrize("limit", ["requests", "tokens"])

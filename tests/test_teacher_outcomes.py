@@ -1,309 +1,298 @@
-"""The three outcomes of a call, and that nothing paid for is invisible: real HTTP, no Ray.
-
-The simulated teacher is told what to do; its answers are priced, and what the engine believes it spent is compared with
-the most that the server can have charged.
-"""
+"""A call was answered, or it failed, or nobody knows: what is lost on the way may have been paid."""
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import json
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+import socket
+import struct
+import time
+from contextlib import AbstractAsyncContextManager
 
 import pytest
-from support.teacher_asking import KEY, buy, request
+from aiohttp import web
+from support.http_server import Talk, listening, read_request, serving
 
-from raydistill import simulated
-from raydistill.config import SimulatedSettings
-from raydistill.teacher import journal
-from raydistill.teacher.api import completions
-from raydistill.teacher.api import dialect as dialects
-from raydistill.teacher.api.reply import Reply
-from raydistill.teacher.api.usage import StatedUsage
-from raydistill.teacher.journal import compaction, readings, records
-from raydistill.teacher.journal.scan import scan
-from raydistill.teacher.limits.messages import Limits
-from raydistill.teacher.limits.price import Price
-from raydistill.teacher.limits.tokens import TokenRatios
-from raydistill.teacher.purchase import groups
-from raydistill.teacher.spending import spending
+from raydistill.teacher.api import exchange
+from raydistill.teacher.api.client import Client
+from raydistill.teacher.api.errors import CallError
+from raydistill.teacher.api.request import Request
+from raydistill.teacher.api.response import Response
 
-PRICE = Price.flat(1e-6, 1e-6, 4e-6)
-ANSWER = {"text": "The answer is 7."}
+KEY = "sk-test-0123456789"
+REQUEST = Request("https://api.example/v1", "chat", "m", "Q: 3 + 2?", 16, 0.0)
+BODY = json.dumps({"choices": [{"message": {"content": "It is 5."}, "finish_reason": "stop"}]}).encode()
 
-UNREADABLE: dict[str, bytes | str] = {
-    "junk": '{"choices": [{"te',
-    "a page": "<html><body>Please log in.</body></html>",
-    "JSON that is no completion": "[1, 2]",
-    "no choices": '{"choices": []}',
-    "a text that is none": '{"choices": [{"text": 5, "finish_reason": "stop"}]}',
-    "a stream": 'data: {"choices": [{"text": "7"}]}\n\ndata: [DONE]\n\n',
-    "nothing": "",
+
+async def call(base_url: str, timeout_s: float = 5.0) -> Response:
+    client = Client(base_url, KEY, timeout_s, "chat")
+    try:
+        return await client.send(REQUEST, [0])
+    finally:
+        await client.close()
+
+
+def send_to(server: AbstractAsyncContextManager[str], timeout_s: float = 5.0) -> Response:
+    async def talk() -> Response:
+        async with server as base_url:
+            return await call(base_url, timeout_s)
+
+    return asyncio.run(talk())
+
+
+def error_from(server: AbstractAsyncContextManager[str], timeout_s: float = 5.0) -> CallError:
+    with pytest.raises(CallError) as caught:
+        send_to(server, timeout_s)
+    return caught.value
+
+
+def replying(*parts: bytes, then: str = "close") -> Talk:
+    """Read the request, write `parts` and close the connection, reset it or hold it."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        if then == "hold":
+            await reader.read()
+        if then == "reset":
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    return talk
+
+
+def head(length: int | None, status: str = "200 OK", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", *headers]
+    lines.append("Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+CHUNK = b"%x\r\n%s\r\n" % (len(BODY), BODY)
+
+
+LOST = {
+    "closed": replying(),
+    "reset": replying(then="reset"),
+    "cut head": replying(b"HTTP/1.1 200"),
+    "cut body": replying(head(len(BODY)), BODY[:20]),
+    "reset in the body": replying(head(len(BODY)), BODY[:20], then="reset"),
+    "no last chunk": replying(head(None), CHUNK),
+    "cut chunk": replying(head(None), CHUNK[:10]),
+    "no HTTP": replying(b"no HTTP at all\r\n\r\n"),
+    "no gzip": replying(head(4, "200 OK", "Content-Encoding: gzip"), b"zip?"),
+    "endless head": replying(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 100_000),
 }
 
 
-@pytest.fixture(scope="module")
-def one_server() -> Iterator[simulated.Teacher]:
-    with simulated.serve(SimulatedSettings(latency_s=0.0), api_key=KEY) as server:
-        yield server
+@pytest.mark.parametrize("talk", LOST.values(), ids=LOST)
+def test_what_is_lost_on_the_way_may_have_been_paid(talk: Talk) -> None:
+    error = error_from(listening(talk))
+    assert (error.kind, error.is_unknown, error.status) == ("transient", True, None)
+    assert error.message
 
 
-@pytest.fixture
-def server(one_server: simulated.Teacher) -> simulated.Teacher:
-    one_server.reset()
-    one_server.script([])
-    return one_server
+async def trickling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    writer.write(head(1000))
+    for _ in range(1000):
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.05)
 
 
-def most(n: int = 1) -> float:
-    """The most that a request for n samples may cost, in USD."""
-    [purchase] = groups(request(), [str(i) for i in range(n)], range(n), n, "", "")
-    return PRICE.of(*purchase.most(TokenRatios()))
-
-
-def entries(folder: Path, kind: str) -> list[records.Entry]:
-    return [entry for entry in scan(journal.Folder(str(folder))) if records.kind_of(entry) == kind]
-
-
-@pytest.mark.parametrize("name", UNREADABLE)
-def test_a_reply_that_cannot_be_read_is_kept_counted_and_not_bought_again(
-    server: simulated.Teacher, tmp_path: Path, name: str
-) -> None:
-    server.script([{"body": UNREADABLE[name], "times": 1}, ANSWER])
-    first = buy(server, tmp_path, [(request(), 1)], price=PRICE)
-    assert first.one.error is not None
-    assert first.one.error.kind == "unreadable"
-    assert first.one.answer is not None
-    assert first.one.answer.usd == pytest.approx(most())
-    assert first.governor.spent.usd == pytest.approx(most())
-    [kept] = entries(tmp_path, "reply")
-    assert records.content_of(kept).decode() == UNREADABLE[name]
-    again = buy(server, tmp_path, [(request(), 1)], price=PRICE)
-    assert again.one.error is not None
-    assert again.one.error.message == first.one.error.message
-    assert server.stats()["requests"] == 1
-    compaction.compact(journal.Folder(str(tmp_path)))
-    assert buy(server, tmp_path, [(request(), 1)], price=PRICE).one.answer == first.one.answer
-    assert spending(journal.Folder(str(tmp_path)), ["run"]).replies.usd == pytest.approx(most())
-
-
-def test_it_is_bought_again_if_the_user_says_so_and_the_better_reply_counts(
-    server: simulated.Teacher, tmp_path: Path
-) -> None:
-    server.script([{"body": "junk", "times": 1}, ANSWER])
-    buy(server, tmp_path, [(request(), 1)])
-    bought = buy(server, tmp_path, [(request(), 1)], unreadable="buy_again").one
-    assert bought.error is None
-    assert buy(server, tmp_path, [(request(), 1)]).one == bought
-    assert buy(server, tmp_path, [(request(), 1)], unreadable="buy_again").one == bought
-    assert server.stats()["requests"] == 2
-
-
-def test_a_better_reader_reads_what_was_paid_for(
-    server: simulated.Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The journal holds what came, not what this version understood of it."""
-    server.script([{"body": json.dumps({"output": "The answer is 7."}), "times": 1}, ANSWER])
-    buy(server, tmp_path, [(request(), 1)])
-
-    def read_reply(content: bytes) -> Reply:
-        return Reply([json.loads(content)["output"]], ["stop"], StatedUsage())
-
-    monkeypatch.setattr(completions, "DIALECT", replace(completions.DIALECT, read_reply=read_reply))
-    monkeypatch.setattr(dialects, "load", lambda name: completions.DIALECT)
-    sample = buy(server, tmp_path, [(request(), 1)]).one
-    assert sample.error is None
-    assert sample.answer is not None
-    assert sample.answer.text == "The answer is 7."
-    assert server.stats()["requests"] == 1
-
-
-def test_unreadable_replies_in_a_row_stop_everybody(server: simulated.Teacher, tmp_path: Path) -> None:
-    server.script([{"body": "<html>Please log in.</html>"}])
-    outcome = buy(server, tmp_path, [(request(i), 8) for i in range(200)], max_concurrency=4, price=PRICE)
-    assert outcome.governor.stop is not None
-    assert outcome.governor.stop.kind == "fatal"
-    assert "cannot be read" in outcome.governor.stop.message
-    assert server.stats()["requests"] <= 10 + 4
-
-
-UNKNOWN: dict[str, dict[str, Any]] = {
-    "slower than the time-out": {"delay_s": 0.6, "text": "late"},
-    "hangs": {"hang": True},
-    "reset": {"reset": True},
-    "cut": {"truncate": 60},
-    "504": {"status": 504, "body": "<html>Gateway Time-out</html>"},
+SLOW = {
+    "nothing": replying(then="hold"),
+    "half a head": replying(b"HTTP/1.1 200 OK\r\n", then="hold"),
+    "half a body": replying(head(len(BODY)), BODY[:20], then="hold"),
+    "a body that trickles": trickling,
 }
 
 
-@pytest.mark.parametrize("name", UNKNOWN)
-def test_a_call_whose_outcome_is_unknown_counts_at_its_reservation(
-    server: simulated.Teacher, tmp_path: Path, name: str
-) -> None:
-    """Here, and in every later command: it may have been paid for."""
-    server.script([UNKNOWN[name]])
-    outcome = buy(server, tmp_path, [(request(), 1)], price=PRICE, timeout=0.2, max_attempts=3)
-    assert outcome.one.error is not None
-    assert outcome.one.error.attempts == 3
-    assert outcome.governor.spent.usd == pytest.approx(3 * most())
-    assert outcome.governor.snapshot().count("lost") == 3
-    spent = spending(journal.Folder(str(tmp_path)), ["run"])
-    assert spent.unknown.usd == pytest.approx(3 * most())
-    assert spent.replies.usd == 0
+@pytest.mark.parametrize("talk", SLOW.values(), ids=SLOW)
+def test_what_times_out_may_have_been_paid(talk: Talk) -> None:
+    start = time.monotonic()
+    error = error_from(listening(talk), timeout_s=0.2)
+    assert time.monotonic() - start < 0.2 + exchange.GRACE_S + 1
+    assert (error.kind, error.is_unknown) == ("transient", True)
+    assert "0.2 s" in error.message
+    assert "--teacher.timeout" in error.message
 
 
-@pytest.mark.parametrize("status", [429, 500, 503, 400])
-def test_an_error_status_is_not_paid_for(server: simulated.Teacher, tmp_path: Path, status: int) -> None:
-    server.script([{"status": status, "times": 2}, ANSWER])
-    outcome = buy(server, tmp_path, [(request(), 1)], price=PRICE)
-    paid = outcome.one.answer.usd if outcome.one.answer else 0.0
-    assert outcome.governor.spent.usd == pytest.approx(paid)
-    assert spending(journal.Folder(str(tmp_path)), ["run"]).unknown.usd == 0
+def test_what_was_never_sent_costs_nothing() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    for address in (f"http://127.0.0.1:{port}/v1", "http://127.0.0.1:1/v1"):
+        with pytest.raises(CallError) as caught:
+            asyncio.run(call(address))
+        assert (caught.value.kind, caught.value.is_unknown, caught.value.fatal_for_all) == ("transient", False, False)
+        assert "127.0.0.1" in caught.value.message
 
 
-def test_an_error_in_a_reply_of_success_counts_and_is_tried_again(server: simulated.Teacher, tmp_path: Path) -> None:
-    error = {"error": {"message": "upstream overloaded", "code": 502}}
-    server.script([{"body": json.dumps(error), "times": 1}, ANSWER])
-    outcome = buy(server, tmp_path, [(request(), 1)], price=PRICE)
-    answer = outcome.one.answer
-    assert answer is not None
-    assert answer.usd is not None
-    assert answer.attempts == 2
-    assert outcome.governor.spent.usd == pytest.approx(most() + answer.usd)
-    assert spending(journal.Folder(str(tmp_path)), ["run"]).total.usd == pytest.approx(most() + answer.usd)
+def test_a_server_that_speaks_no_tls_was_sent_nothing() -> None:
+    async def talk() -> None:
+        async with listening(replying(b"no TLS")) as base_url:
+            await call(base_url.replace("http://", "https://"))
+
+    with pytest.raises(CallError) as caught:
+        asyncio.run(talk())
+    assert (caught.value.kind, caught.value.is_unknown) == ("transient", False)
 
 
-def test_what_is_in_flight_is_noted_before_it_is_sent(server: simulated.Teacher, tmp_path: Path) -> None:
-    """A command that is killed cannot say what it was about to pay for."""
-    server.script([{"delay_s": 0.3, "text": "x"}])
-    seen: list[float] = []
-
-    def in_flight() -> None:
-        seen.append(spending(journal.Folder(str(tmp_path)), ["run"]).unknown.usd)
-
-    buy(server, tmp_path, [(request(i), 1) for i in range(20)], price=PRICE, while_waiting=(0.15, in_flight))
-    assert 20 * most() * 0.9 <= seen[0] <= 20 * most() * 1.5
-    assert spending(journal.Folder(str(tmp_path)), ["run"]).unknown.usd == 0  # all came home
-
-
-USAGES: dict[str, Any] = {
-    "missing": None,
-    "null": {"usage": None},
-    "empty": {"usage": {}},
-    "underflow": {"usage": {"prompt_tokens": 20, "completion_tokens": 2**64 - 1}},
-    "negative": {"usage": {"prompt_tokens": 20, "completion_tokens": -5}},
-    "prompt only": {"usage": {"prompt_tokens": 20}},
-}
+def test_a_connection_that_is_not_made_in_time_was_sent_nothing() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        waiting = []
+        for _ in range(8):  # the queue of connections that nobody accepts is full
+            waiting.append(socket.socket())
+            waiting[-1].setblocking(False)
+            waiting[-1].connect_ex(("127.0.0.1", port))
+        try:
+            with pytest.raises(CallError) as caught:
+                asyncio.run(call(f"http://127.0.0.1:{port}/v1", 0.3))
+        finally:
+            for connection in waiting:
+                connection.close()
+    assert (caught.value.kind, caught.value.is_unknown) == ("transient", False)
+    assert "0.3 s" in caught.value.message
 
 
-@pytest.mark.parametrize("name", USAGES)
-def test_completions_that_are_not_counted_count_as_the_most_they_could_be(
-    server: simulated.Teacher, tmp_path: Path, name: str
-) -> None:
-    body = {"choices": [{"text": "7", "finish_reason": "stop", "index": 0}], **(USAGES[name] or {})}
-    server.script([{"body": json.dumps(body)}])
-    answer = buy(server, tmp_path, [(request(), 1)], price=PRICE).one.answer
-    assert answer is not None
-    assert answer.completion_tokens == request().max_tokens
-    compaction.compact(journal.Folder(str(tmp_path)))  # nothing that a server writes makes a journal unusable
-    assert spending(journal.Folder(str(tmp_path)), ["run"]).total.usd == pytest.approx(answer.usd)
+@pytest.mark.parametrize("status", [400, 401, 408, 413, 429, 500, 502, 503, 504, 520, 524, 529, 599])
+def test_an_error_status_costs_nothing_unless_a_gateway_speaks_for_a_server_behind_it(status: int) -> None:
+    async def answer(http: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": "no"}}, status=status)
+
+    error = error_from(serving(answer))
+    assert (error.status, error.is_unknown) == (status, status in (502, 504, 520, 524))
 
 
-@pytest.mark.parametrize(
-    ("usage", "tokens"),
-    [
-        ({"prompt_tokens": "20", "completion_tokens": "9"}, (20, 9)),
-        ({"input_tokens": 20, "output_tokens": 9}, (20, 9)),
-        ({"prompt_tokens": 20, "total_tokens": 29}, (20, 9)),
-    ],
-)
-def test_usage_is_read_under_other_names_and_forms(
-    server: simulated.Teacher, tmp_path: Path, usage: dict[str, Any], tokens: tuple[int, int]
-) -> None:
-    body = {"choices": [{"text": "7", "finish_reason": "stop", "index": 0}], "usage": usage}
-    server.script([{"body": json.dumps(body)}])
-    answer = buy(server, tmp_path, [(request(), 1)]).one.answer
-    assert answer is not None
-    assert (answer.prompt_tokens, answer.completion_tokens) == tokens
+@pytest.mark.parametrize("then", ["close", "reset", "hold"])
+def test_the_status_of_an_error_counts_though_its_body_does_not_come(then: str) -> None:
+    talk = replying(head(100, "429 Slow Down", "Retry-After: 7"), b'{"error"', then=then)
+    error = error_from(listening(talk), timeout_s=0.3)
+    assert (error.kind, error.status, error.retry_after, error.is_unknown) == ("rate_limit", 429, 7.0, False)
 
 
-def test_a_bill_can_be_reconciled(server: simulated.Teacher, tmp_path: Path) -> None:
-    body = {
-        "id": "cmpl-1",
-        "model": "m-2024-08-06",
-        "system_fingerprint": "fp_1",
-        "choices": [{"text": "7", "finish_reason": "stop", "index": 0}],
-    }
-    server.script([{"body": json.dumps(body)}])
-    buy(server, tmp_path, [(request(), 1)])
-    [row] = [row for entry in entries(tmp_path, "reply") for row in readings.rows(entry)]
-    assert (row["response_id"], row["served_model"], row["system_fingerprint"]) == ("cmpl-1", "m-2024-08-06", "fp_1")
+def test_a_reply_is_read_in_any_encoding_of_its_bytes() -> None:
+    packed = gzip.compress(BODY)
+    odd = [
+        replying(head(len(packed), "200 OK", "Content-Encoding: gzip"), packed),
+        replying(head(None), CHUNK, b"0\r\n\r\n"),
+        replying(head(len(BODY), "200 \xc4", "X: \xe9"), BODY),
+        replying(b"HTTP/1.0 200 OK\r\n\r\n", BODY),
+        replying(head(len(BODY), "201 Created", "Set-Cookie: ;;="), BODY),
+    ]
+    for talk in odd:
+        response = send_to(listening(talk))
+        assert (response.content, response.is_cut) == (BODY, False)
 
 
-def test_one_short_reply_does_not_turn_several_samples_off(server: simulated.Teacher, tmp_path: Path) -> None:
-    """With it, the prompt would be paid for eight times from then on."""
-    choices = [{"text": f"{i}", "finish_reason": "stop", "index": i} for i in range(5)]
-    server.script([{"body": json.dumps({"choices": choices}), "times": 1}, ANSWER])
-    outcome = buy(server, tmp_path, [(request(i, temperature=0.7), 8) for i in range(50)], max_concurrency=4)
-    assert all(sample.answer for samples in outcome.samples for sample in samples)
-    assert server.stats()["requests"] == 51  # once more for three samples
+def test_a_body_of_no_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 bodies of 30 MB at once would not fit in memory; the beginning says what it is."""
+    monkeypatch.setattr(exchange, "MAX_BODY_BYTES", 200_000)
+    chunk = b"%x\r\n%s\r\n" % (2**16, b"x" * 2**16)
+    response = send_to(listening(replying(head(None), *[chunk] * 8, then="hold")))
+    assert (response.content, response.is_cut) == (b"x" * exchange.KEPT_BYTES, True)
+    whole = send_to(listening(replying(head(200_000), b"x" * 200_000)))
+    assert (len(whole.content), whole.is_cut) == (200_000, False)
+    error = error_from(listening(replying(head(None, "400 Bad Request"), *[chunk] * 8, then="hold")))
+    assert (error.status, error.kind) == (400, "fatal")
+    assert len(error.message) < 1000
 
 
-def test_prices_of_purchases_without_one_are_known_later(server: simulated.Teacher, tmp_path: Path) -> None:
-    server.script([ANSWER])
-    buy(server, tmp_path, [(request(), 1)])
-    folder = journal.Folder(str(tmp_path))
-    assert spending(folder, ["run"]).total.usd == 0
-    later = spending(folder, ["run"], price=PRICE).total.usd
-    assert later > 0
-    buy(server, tmp_path, [(request(1), 1)], price=PRICE)
-    dearer = Price.flat(1e-5, 1e-5, 4e-5)
-    assert spending(folder, ["run"], price=dearer).total.usd == pytest.approx(11 * later, rel=0.1)  # 10 + 1
+def test_packed_bodies_are_measured_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "MAX_BODY_BYTES", 200_000)
+    packed = gzip.compress(b"x" * 50_000_000)
+    assert len(packed) < 100_000
+    response = send_to(listening(replying(head(len(packed), "200 OK", "Content-Encoding: gzip"), packed)))
+    assert (len(response.content), response.is_cut) == (exchange.KEPT_BYTES, True)
 
 
-def test_a_budget_holds_against_a_server_that_ignores_the_completion_limit(
-    server: simulated.Teacher, tmp_path: Path
-) -> None:
-    limit = request().max_tokens
-    usage = {"prompt_tokens": 20, "completion_tokens": int(3.3 * limit)}
-    body = {"choices": [{"text": "7", "finish_reason": "stop", "index": 0}], "usage": usage}
-    server.script([{"body": json.dumps(body), "delay_s": 0.02}])
-    limits = Limits(max_concurrency=64, usd=0.02)
-    outcome = buy(server, tmp_path, [(request(i), 1) for i in range(200)], limits=limits, price=PRICE)
-    billed = server.stats()["answered"] * PRICE.of(20, 0, int(3.3 * limit))
-    assert 0.015 < billed <= 0.02
-    assert outcome.governor.stop is not None
-    assert outcome.governor.stop.kind == "budget"
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("location", ["/login?next=v1", "https://elsewhere.example/v1", "http://[broken"])
+def test_redirects_are_not_followed(status: int, location: str) -> None:
+    paths = []
+
+    async def answer(http: web.Request) -> web.Response:
+        paths.append(http.path)
+        return web.Response(status=status, headers={"Location": location})
+
+    error = error_from(serving(answer))
+    assert paths == ["/v1/chat/completions"]
+    assert (error.kind, error.status, error.fatal_for_all, error.is_unknown) == ("fatal", status, True, False)
+    assert f"redirected to {location}" in error.message
+    assert "--teacher.base_url" in error.message
 
 
-def test_a_passing_rejection_of_the_key_is_confirmed_by_one_more_call(
-    server: simulated.Teacher, tmp_path: Path
-) -> None:
-    server.script([{"status": 401, "times": 4}, ANSWER])
-    outcome = buy(server, tmp_path, [(request(i), 1) for i in range(40)], max_concurrency=4)
-    assert outcome.governor.stop is None
-    assert all(samples[0].answer for samples in outcome.samples)
+def test_a_status_that_is_neither_success_nor_error_is_no_answer() -> None:
+    error = error_from(listening(replying(b"HTTP/1.1 304 Not Modified\r\n\r\n")))
+    assert (error.kind, error.status) == ("fatal", 304)
 
 
-def test_runs_that_share_a_journal_at_once_buy_nothing_twice(server: simulated.Teacher, tmp_path: Path) -> None:
-    server.script([{"delay_s": 0.1, "text": "x"}])
-    requests = [(request(i), 1) for i in range(60)]
-    both: list[Any] = []
-    buy(
-        server,
-        tmp_path,
-        requests,
-        run="first",
-        is_shared=True,
-        max_concurrency=8,
-        while_waiting=(
-            0.1,
-            lambda: both.append(
-                buy(server, tmp_path, requests[::-1], run="second", is_shared=True, max_concurrency=8)
-            ),
-        ),
-    )
-    assert all(samples[0].answer for samples in both[0].samples)
-    assert server.stats()["requests"] <= 1.05 * len(requests)
+def test_a_wait_for_a_connection_does_not_count_as_the_servers_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight calls of 0.2 s over two connections take 0.8 s, none of them more than its 0.5 s."""
+    monkeypatch.setattr(exchange, "GRACE_S", 0)
+    at_once = 0
+    most = 0
+
+    async def answer(http: web.Request) -> web.Response:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.2)
+        at_once -= 1
+        return web.Response(body=BODY)
+
+    async def talk() -> list[Response]:
+        async with serving(answer) as base_url:
+            client = Client(base_url, KEY, 0.5, "chat", connections=2)
+            try:
+                return await asyncio.gather(*(client.send(REQUEST, [0]) for _ in range(8)))
+            finally:
+                await client.close()
+
+    assert [response.content for response in asyncio.run(talk())] == [BODY] * 8
+    assert most == 2
+
+
+def test_a_call_that_is_given_up_frees_its_connection() -> None:
+    async def answer(http: web.Request) -> web.Response:
+        await asyncio.sleep(0.3)
+        return web.Response(body=BODY)
+
+    async def talk() -> Response:
+        async with serving(answer) as base_url:
+            client = Client(base_url, KEY, 5, "chat", connections=1)
+            try:
+                for _ in range(3):
+                    with pytest.raises(TimeoutError):
+                        await asyncio.wait_for(client.send(REQUEST, [0]), 0.05)
+                return await asyncio.wait_for(client.send(REQUEST, [0]), 3)
+            finally:
+                await client.close()
+
+    assert asyncio.run(talk()).content == BODY
+
+
+def test_a_key_that_no_header_can_hold_is_said() -> None:
+    for key in ("sk-0123456789\nX: y", "sk-0123456789-é€"):
+
+        async def talk(key: str) -> None:
+            client = Client("http://127.0.0.1:1/v1", key, 5, "chat")
+            try:
+                await client.send(REQUEST, [0])
+            finally:
+                await client.close()
+
+        with pytest.raises(CallError) as caught:
+            asyncio.run(talk(key))
+        error = caught.value
+        assert (error.kind, error.fatal_for_all, error.is_unknown) == ("fatal", True, False)
+        assert "API key" in error.message
+        assert "0123456789" not in error.message

@@ -72,6 +72,7 @@ class Caller:
         self.settings = settings
         self.books = Books(reader, writer, prices, buyer)
         self.open_calls = OpenCalls(writer, buyer)
+        writer.on_rejected = self._abort_for_journal
         self.claims = claims
         self.n_support = NSupport(settings.samples_per_request)
         # By journal key, what is being bought right now: the same sample is never bought twice.

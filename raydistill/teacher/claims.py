@@ -45,7 +45,7 @@ class Claims:
         self._claiming: asyncio.Future[None] | None = None
         self._looked = 0.0
         self._renewing: asyncio.Task[None] | None = None
-        reader.on_note = self._note
+        reader.listen(self._note)
 
     async def claim(self, keys: Sequence[str]) -> list[str]:
         """Claim those of `keys` that nobody else is buying; return them. What others have bought is known after it.

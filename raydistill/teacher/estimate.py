@@ -7,6 +7,7 @@ Prompts are counted as they will be sent; what the teacher will write is not kno
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from raydistill.tables import Row, rows
 from raydistill.teacher import estimate_table, plan
 from raydistill.teacher.estimate_table import Cost
 from raydistill.teacher.limits import pricing
+from raydistill.teacher.limits.pricing import Prices
 from raydistill.teacher.limits.tokens import EXPECTED_CHARS_PER_TOKEN, expected_tokens
 from raydistill.teacher.prompt_row import PromptRow
 
@@ -38,21 +40,21 @@ def estimate(questions: pa.Table, settings: Settings) -> tuple[list[Cost], str]:
     Raises:
         TeacherError: there is a budget in dollars and no known price.
     """
-    price = pricing.find(settings.teacher)
+    prices = pricing.find(settings.teacher)
     plans: list[pa.Table] = []
     costs: list[Cost] = []
     if plan.asks_teacher(settings):
         zero_shot = plan.zero_shot_prompts(questions, settings)
         plans.append(zero_shot)
-        costs += _costs("zero_shot", zero_shot, settings, price)
+        costs += _costs("zero_shot", zero_shot, settings, prices)
     if plan.few_shot_methods(settings):
         few_shot = plan.few_shot_prompts(questions, _stand_ins(questions, settings), settings)
         plans.append(few_shot)
-        costs += _costs("few_shot", few_shot, settings, price)
+        costs += _costs("few_shot", few_shot, settings, prices)
     if settings.curation.llm_judge and plans:
         judged = _judged(pa.concat_tables(plans), settings)
-        costs += _costs("llm_judge", judged, settings, price)
-    return costs, _text(costs, settings, price)
+        costs += _costs("llm_judge", judged, settings, prices)
+    return costs, _text(costs, settings, is_priced=prices is not None)
 
 
 def show(questions: pa.Table, settings: Settings) -> None:
@@ -107,14 +109,16 @@ def _judged(asked: pa.Table, settings: Settings) -> pa.Table:
 
 @dataclass
 class _Totals:
-    """Sums over the rows of one stage, method and degree; the first four as expected, then at the most."""
+    """Sums over the rows of one stage, method and degree: as expected, and (most_*) at the most."""
 
+    prices: Prices
     calls: float = 0.0
     prompt_tokens: float = 0.0
     completion_tokens: float = 0.0
     seconds: float = 0.0
-    most_prompt_tokens: float = 0.0
-    most_completion_tokens: float = 0.0
+    usd: float = 0.0
+    most_tokens: float = 0.0
+    most_usd: float = 0.0
 
     def add(self, calls: float, samples: float, prompt_tokens: int, completion_tokens: int) -> None:
         """Add `calls` that return `samples` together; prompt tokens are of one call, completion tokens of a sample."""
@@ -122,24 +126,27 @@ class _Totals:
         self.prompt_tokens += calls * prompt_tokens
         self.completion_tokens += samples * completion_tokens
         self.seconds += calls * (FIRST_TOKEN_S + completion_tokens / TOKENS_PER_S)
+        price = self.prices.at(time.time())
+        self.usd += calls * price.of(prompt_tokens, 0, samples * completion_tokens / calls)
 
     def add_most(self, samples: int, prompt_tokens: int, completion_tokens: int) -> None:
         """Add the most that `samples` may take, each with so many tokens."""
-        self.most_prompt_tokens += samples * prompt_tokens
-        self.most_completion_tokens += samples * completion_tokens
+        self.most_tokens += samples * (prompt_tokens + completion_tokens)
+        self.most_usd += samples * self.prices.most(prompt_tokens, completion_tokens)
 
 
-def _costs(stage: str, asked: pa.Table, settings: Settings, price: pricing.Price | None) -> list[Cost]:
+def _costs(stage: str, asked: pa.Table, settings: Settings, prices: Prices | None) -> list[Cost]:
     groups: dict[tuple[str, int], list[PromptRow]] = defaultdict(list)
     for row in rows(asked):
         prompt = PromptRow.of(row)
         groups[prompt.method, prompt.degree].append(prompt)
     costs = []
     for (method, degree), group in groups.items():
+        totals = _Totals(prices or pricing.FREE)
         if stage == "llm_judge":
-            totals = _judge_totals(group, degree, settings.teacher)
+            _add_judgements(totals, group, degree, settings.teacher)
         else:
-            totals = _rationale_totals(group, degree, settings.teacher)
+            _add_rationales(totals, group, degree, settings.teacher)
         cost = Cost(
             stage=stage,
             method=method,
@@ -148,9 +155,9 @@ def _costs(stage: str, asked: pa.Table, settings: Settings, price: pricing.Price
             calls=round(totals.calls),
             prompt_tokens=round(totals.prompt_tokens),
             completion_tokens=round(totals.completion_tokens),
-            usd=_usd(price, totals.prompt_tokens, totals.completion_tokens),
-            usd_at_most=_usd(price, totals.most_prompt_tokens, totals.most_completion_tokens),
-            tokens_at_most=round(totals.most_prompt_tokens + totals.most_completion_tokens),
+            usd=totals.usd if prices else None,
+            usd_at_most=totals.most_usd if prices else None,
+            tokens_at_most=round(totals.most_tokens),
             minutes=_minutes(totals, settings.teacher),
         )
         if stage == "llm_judge":
@@ -159,9 +166,8 @@ def _costs(stage: str, asked: pa.Table, settings: Settings, price: pricing.Price
     return costs
 
 
-def _rationale_totals(group: Iterable[PromptRow], degree: int, teacher: TeacherSettings) -> _Totals:
+def _add_rationales(totals: _Totals, group: Iterable[PromptRow], degree: int, teacher: TeacherSettings) -> None:
     requests = math.ceil(degree / (teacher.samples_per_request or degree))
-    totals = _Totals()
     for row in group:
         rationale = min(EXPECTED_RATIONALE, row.max_tokens)
         answer_calls = degree * (EXPECTED_ANSWER_CALLS if row.adaptive else 1.0)
@@ -172,23 +178,14 @@ def _rationale_totals(group: Iterable[PromptRow], degree: int, teacher: TeacherS
         totals.add(answer_calls, answer_calls, answer_prompt_tokens + rationale, EXPECTED_ANSWER)
         totals.add_most(degree, prompt_tokens, row.max_tokens)
         totals.add_most(degree, answer_prompt_tokens + row.max_tokens, teacher.answer_max_tokens)
-    return totals
 
 
-def _judge_totals(group: Iterable[PromptRow], degree: int, teacher: TeacherSettings) -> _Totals:
-    totals = _Totals()
+def _add_judgements(totals: _Totals, group: Iterable[PromptRow], degree: int, teacher: TeacherSettings) -> None:
     for row in group:
         prompt_tokens = expected_tokens(llm_judge.prompt(row.question, "", row.answer))
         judged = degree * EXPECTED_RIGHT
         totals.add(judged, judged, prompt_tokens + EXPECTED_RATIONALE, EXPECTED_ANSWER)
         totals.add_most(degree, prompt_tokens + row.max_tokens, teacher.answer_max_tokens)
-    return totals
-
-
-def _usd(price: pricing.Price | None, prompt_tokens: float, completion_tokens: float) -> float | None:
-    if price is None:
-        return None
-    return price.of(round(prompt_tokens), 0, round(completion_tokens))
 
 
 def _minutes(totals: _Totals, teacher: TeacherSettings) -> float:
@@ -213,7 +210,7 @@ def _within_own_budget(cost: Cost, settings: Settings) -> Cost:
     return cost
 
 
-def _text(costs: list[Cost], settings: Settings, price: pricing.Price | None) -> str:
+def _text(costs: list[Cost], settings: Settings, *, is_priced: bool) -> str:
     judged = ""
     if settings.curation.llm_judge:
         judged = f"{EXPECTED_RIGHT:.0%} of train rationales to judge, "
@@ -223,4 +220,4 @@ def _text(costs: list[Cost], settings: Settings, price: pricing.Price | None) ->
         f"call, {settings.teacher.max_concurrency} calls in flight. Answers that the journal already holds cost "
         "nothing again."
     )
-    return estimate_table.text(costs, settings.teacher, assumed, is_priced=price is not None)
+    return estimate_table.text(costs, settings.teacher, assumed, is_priced=is_priced)

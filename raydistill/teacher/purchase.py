@@ -76,7 +76,7 @@ class NSupport:
 
     def size(self, missing: int) -> int:
         """Return how many of `missing` samples one request should be for."""
-        return (self.samples_per_request or missing) if self._takes_n else 1
+        return max(1, self.samples_per_request or missing) if self._takes_n else 1
 
     def replied(self, requested: int, received: int) -> None:
         """Take in a reply. One short reply proves nothing; several of just one sample do."""

@@ -21,6 +21,10 @@ from raydistill.teacher.api.request import Request
 from raydistill.teacher.api.response import Response
 
 CONNECTIONS = 1000
+UNSENDABLE = (
+    "The API key holds a line break or characters beyond ASCII, which no HTTP header can "
+    "(setting teacher.api_key_env names its variable)."
+)
 NO_LIST = (404, 405, 501)  # statuses of a server that does not list its models
 
 
@@ -49,6 +53,7 @@ class Client:
         # The SDK marks a header that it leaves out by a value that is no text.
         sdk_headers = {name: value for name, value in self.openai.default_headers.items() if isinstance(value, str)}
         self._headers = sdk_headers | self.dialect.headers(key)
+        self._is_sendable = all(value.isascii() and value.isprintable() for value in self._headers.values())
         address = base_url.rstrip("/")
         self._url = address + self.dialect.path
         self._models_url = f"{address}/models"
@@ -78,7 +83,7 @@ class Client:
 
     def call_error(self, error: Exception, n: int = 1) -> CallError:
         """Classify what a call of this client raised; the API key does not show in it."""
-        call_error = error_classification.of_exception(error, self.dialect, n, self._redactor.mask)
+        call_error = error_classification.of_exception(error, self.dialect, n, self._timeout_s, self._redactor.mask)
         call_error.hide(self._redactor.mask_text)
         return call_error
 
@@ -92,6 +97,8 @@ class Client:
 
     async def _exchange(self, method: str, url: str, content: bytes | None = None, n: int = 1) -> Response:
         """Return a response of a status of success; CallError if there is none."""
+        if not self._is_sendable:
+            raise CallError("fatal", UNSENDABLE, fatal_for_all=True)
         try:
             async with self._connections:
                 http_request = self._http.build_request(method, url, content=content, headers=self._headers)

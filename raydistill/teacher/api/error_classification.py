@@ -5,6 +5,7 @@ Statuses and codes decide if the server sends them; many that resemble OpenAI's 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 
@@ -57,7 +58,11 @@ def _as_it_is(content: bytes) -> bytes:
 
 
 def of_exception(
-    error: BaseException, dialect: Dialect, n: int = 1, mask: Callable[[bytes], bytes] = _as_it_is
+    error: Exception,
+    dialect: Dialect,
+    n: int = 1,
+    timeout_s: float = math.inf,
+    mask: Callable[[bytes], bytes] = _as_it_is,
 ) -> CallError:
     """Classify an exception of the openai client or its transport.
 
@@ -65,6 +70,7 @@ def of_exception(
         error: What was raised.
         dialect: How the body of an error reply is read.
         n: Samples that the request was for.
+        timeout_s: What the call was given.
         mask: Masks the API key in a body.
     """
     if isinstance(error, CallError):
@@ -74,19 +80,23 @@ def of_exception(
         return of_response(response.status_code, mask(response.content), dialect, response.headers, n)
     causes = list(_causes(error))
     is_unknown = not any(isinstance(cause, _NEVER_SENT) for cause in causes)
-    if any(isinstance(cause, (httpx2.TimeoutException, TimeoutError)) for cause in causes) and not any(
-        isinstance(cause, aiohttp.ClientConnectionError) and not isinstance(cause, aiohttp.ServerTimeoutError)
-        for cause in causes
-    ):
-        return CallError("transient", "the call timed out", is_unknown=is_unknown)
-    cause = causes[-1]
-    return CallError("transient", f"{type(cause).__name__}: {cause}".rstrip(": "), is_unknown=is_unknown)
+    return CallError("transient", _problem(causes, timeout_s), is_unknown=is_unknown)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def _problem(causes: list[Exception], timeout_s: float) -> str:
+    """Say what happened to a call without a reply."""
+    if any(isinstance(cause, aiohttp.ConnectionTimeoutError) for cause in causes):
+        return f"no connection within {timeout_s:g} s"
+    root = causes[-1]
+    if isinstance(root, (TimeoutError, httpx2.TimeoutException)):
+        return f"no whole reply within {timeout_s:g} s (--teacher.timeout)"
+    return f"{type(root).__name__}: {root}".rstrip(": ")[:SHOWN_CHARACTERS]
+
+
+def _causes(error: Exception) -> Iterator[Exception]:
     """Yield `error`, what it was raised from, and so on."""
     cause: BaseException | None = error
-    while cause is not None:
+    while isinstance(cause, Exception):  # a time-out ends in a cancellation, which is none
         yield cause
         cause = cause.__cause__
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.parse
 
 MASK = b"***"
@@ -10,7 +11,8 @@ LONGEST_PART = 11
 """Characters of the key that may stand next to each other: any longer run is masked."""
 SHORTEST_KEY = 4
 """A shorter key is a placeholder and would be struck out of innocent words."""
-_PIECE = (LONGEST_PART + 2) // 2  # any run that is to be masked holds one of the key's pieces of this length
+_PIECE = 4  # length of the pieces by which a run of the key is recognised
+_SPACING = LONGEST_PART + 2 - _PIECE  # farthest that two pieces may be apart: any run that is too long holds one
 
 
 class Redactor:
@@ -23,17 +25,20 @@ class Redactor:
         has_digit = any(character.isdigit() for character in key)
         has_letter = any(character.isalpha() for character in key)
         self._is_word = len(key) <= LONGEST_PART and not (has_digit and has_letter)
-        forms = [key, json.dumps(key)[1:-1], key.replace("/", "\\/"), urllib.parse.quote(key, safe="")]
-        self._forms = [form.encode() for form in dict.fromkeys(forms)] if len(key) >= SHORTEST_KEY else []
-        self._pieces = [_pieces(form) for form in self._forms]
+        self._forms = _forms(key) if len(key) >= SHORTEST_KEY else []
+        hints: list[bytes] = []
+        for form in self._forms:
+            pieces = [form[i : i + _PIECE] for i in _piece_starts(form)]
+            hints += pieces or [form]
+        # One pass over the body: it costs a third of a search for each piece.
+        self._hint = re.compile(b"|".join(map(re.escape, hints))) if hints else None
 
     def mask(self, content: bytes) -> bytes:
         """Return `content` without the key; call it before anything is cut to length."""
-        for form, pieces in zip(self._forms, self._pieces, strict=True):
-            if form in content:
-                content = content.replace(form, MASK)
-            if any(piece in content for _, piece in pieces):
-                content = _without(content, _runs(content, form, pieces))
+        if self._hint is None or self._hint.search(content) is None:
+            return content
+        for form in self._forms:
+            content = _without_runs(content.replace(form, MASK), form)
         return content
 
     def mask_answer(self, content: bytes) -> bytes:
@@ -50,17 +55,41 @@ class Redactor:
         return text if masked == content else masked.decode("utf-8", "replace")
 
 
-def _pieces(form: bytes) -> list[tuple[int, bytes]]:
-    """Return (offset, piece) of the pieces that a run of the key can be recognised by."""
-    if len(form) <= LONGEST_PART:
-        return []
-    return [(i, form[i : i + _PIECE]) for i in range(0, len(form) - _PIECE + 1, _PIECE)]
+def _forms(key: str) -> list[bytes]:
+    """Return the key as it is, and as it stands in JSON, in JSON with escaped slashes and in an address."""
+    forms = [key, json.dumps(key)[1:-1], key.replace("/", "\\/"), urllib.parse.quote(key, safe="")]
+    return [form.encode() for form in dict.fromkeys(forms)]
 
 
-def _runs(content: bytes, form: bytes, pieces: list[tuple[int, bytes]]) -> list[tuple[int, int]]:
-    """Return (start, end) of the runs of the key in `content` that are to be masked, by their start."""
+def _piece_starts(form: bytes) -> list[int]:
+    """Return where the pieces of a key start: where possible at no small letter, which answers are full of."""
+    starts: list[int] = []
+    after = 0
+    while len(form) - after > LONGEST_PART:
+        start = max(range(after, after + _SPACING), key=lambda i: (not form[i : i + 1].islower(), i))
+        starts.append(start)
+        after = start + 1
+    return starts
+
+
+def _without_runs(content: bytes, form: bytes) -> bytes:
+    """Return `content` with a mask in place of each run of the key that is too long; runs that overlap are one."""
+    parts: list[bytes] = []
+    kept_from = 0
+    last_end = -1
+    for start, end in _runs(content, form):
+        if start > last_end:
+            parts += [content[kept_from:start], MASK]
+        last_end = max(last_end, end)
+        kept_from = last_end
+    return b"".join([*parts, content[kept_from:]])
+
+
+def _runs(content: bytes, form: bytes) -> list[tuple[int, int]]:
+    """Return (start, end) of the runs of the key that are too long, by their start."""
     runs: list[tuple[int, int]] = []
-    for offset, piece in pieces:
+    for offset in _piece_starts(form):
+        piece = form[offset : offset + _PIECE]
         position = content.find(piece)
         while position >= 0:
             before = _alike(content[max(0, position - offset) : position][::-1], form[:offset][::-1])
@@ -79,16 +108,3 @@ def _alike(content: bytes, form: bytes) -> int:
             break
         length += 1
     return length
-
-
-def _without(content: bytes, runs: list[tuple[int, int]]) -> bytes:
-    """Return `content` with a mask in place of each run; runs that overlap are one."""
-    parts: list[bytes] = []
-    kept_from = 0
-    last_end = -1
-    for start, end in runs:
-        if start > last_end:
-            parts += [content[kept_from:start], MASK]
-        last_end = max(last_end, end)
-        kept_from = last_end
-    return b"".join([*parts, content[kept_from:]])

@@ -1,6 +1,6 @@
 """Prices in the list of genai-prices, which is shipped with that package: no network.
 
-`genai_prices.calc_price` is asked with counts as a call has them: it alone knows which tier and which hour they fall in.
+`genai_prices.calc_price` is asked with counts as a call has them: it alone knows their tier and their hour.
 """
 
 from __future__ import annotations
