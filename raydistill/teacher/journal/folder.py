@@ -95,8 +95,9 @@ class Folder:
             foreign = [name for name in self.names() if not marker.is_marker(name)]
             content = marker.read(self.fs, place)  # again: what was listed may be what another first user made
             if content is None and foreign:
+                reason = f"it has files ({foreign[0]}) but no {marker.NAME}"
                 raise JournalError(
-                    f"The folder {self.path} is no raydistill journal: it has files ({foreign[0]}) but no {marker.NAME}.",
+                    f"The folder {self.path} is no raydistill journal: {reason}.",
                     "Give an empty or new folder with --teacher.journal; nothing was changed.",
                 )
         if not read_only:

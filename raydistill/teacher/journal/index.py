@@ -52,7 +52,7 @@ class Index:
         self._recent: dict[int, tuple[int, ...]] = {}
 
     def __len__(self) -> int:
-        """Number of short keys."""
+        """Return the number of short keys."""
         self._sort_in(_EMPTY, _EMPTY)
         return len(np.unique(self._keys))
 

@@ -21,7 +21,7 @@ from raydistill.teacher.journal.problems import JournalError
 FORMAT = "raydistill-journal"
 VERSION = 2
 NAME = "JOURNAL.json"
-_SETTLE_S = 0.5  # storage without exclusive creation: the last of several first users wins within this time
+_SETTLE_S = 0.5  # where nothing is created exclusively: of several first users within this time the last one wins
 
 
 def is_marker(name: str) -> bool:
@@ -77,12 +77,11 @@ def create(fs: pafs.FileSystem, path: str) -> None:
     with _written_beside(fs, path, marker) as temporary:
         try:
             os.link(temporary, path)  # fails if there is one, unlike a rename
-        except FileExistsError:
-            if os.path.getsize(path) == 0:
-                os.replace(temporary, path)
-        except OSError:  # storage without links
-            if not os.path.exists(path):
-                os.replace(temporary, path)
+        except OSError:
+            if os.path.exists(path) and os.path.getsize(path):
+                return
+            os.replace(temporary, path)  # storage without links, or an empty marker
+            time.sleep(_SETTLE_S)
 
 
 def upgrade(fs: pafs.FileSystem, path: str, marker: dict[str, Any]) -> None:

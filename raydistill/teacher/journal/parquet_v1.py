@@ -18,10 +18,22 @@ from raydistill.teacher.journal.problems import Damage
 from raydistill.teacher.journal.records import Entry
 
 _LABELS = ("run", "session", "stage", "task", "kind")
-_COLUMNS = (
-    *("key", "text", "finish_reason", "prompt_tokens", "cached_tokens", "completion_tokens", "usd", "attempts"),
-    *("response", "model", "time", "request"),
-    *_LABELS,
+_SCHEMA = pa.schema(
+    [
+        ("key", pa.binary(32)),
+        ("text", pa.string()),
+        ("finish_reason", pa.string()),
+        ("prompt_tokens", pa.int64()),  # of the response, on its first sample; 0 on the others
+        ("cached_tokens", pa.int64()),
+        ("completion_tokens", pa.int64()),  # the response's, divided evenly; the first sample has the remainder
+        ("usd", pa.float64()),  # of the response, on its first sample; null: no known price
+        ("attempts", pa.int32()),
+        ("response", pa.binary(32)),  # key of the response's first sample
+        *((label, pa.string()) for label in _LABELS),
+        ("model", pa.string()),
+        ("time", pa.float64()),
+        ("request", pa.string()),  # canonical JSON, on the first sample
+    ]
 )
 _DAMAGED = (OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError, pa.ArrowException)
 """What Arrow raises over damaged bytes."""
@@ -67,13 +79,13 @@ def _rows(folder: Folder, name: str, damage: list[Damage]) -> Iterator[Row]:
         for group in range(file.num_row_groups):
             offset = file.metadata.row_group(group).column(0).data_page_offset
             try:
-                rows = file.read_row_group(group, columns=list(_COLUMNS)).to_pylist()
+                rows = file.read_row_group(group).select(_SCHEMA.names).cast(_SCHEMA).to_pylist()
             except _DAMAGED as error:
                 _raise_if_storage_fails(stream)
                 damage.append(Damage(name, offset, f"row group {group} cannot be read ({_words(error)})"))
                 continue
             for row in rows:
-                if any(row[column] is None for column in _COLUMNS if column != "usd"):
+                if any(row[column] is None for column in _SCHEMA.names if column != "usd"):
                     damage.append(Damage(name, offset, f"a row of row group {group} lacks columns"))
                 else:
                     yield row

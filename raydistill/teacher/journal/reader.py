@@ -46,7 +46,7 @@ class Reader:
         self.refresh()
 
     def __len__(self) -> int:
-        """Number of keys."""
+        """Return the number of keys."""
         return len(self._index)
 
     @property

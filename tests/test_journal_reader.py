@@ -1,0 +1,240 @@
+"""Looking answers up: readers follow writers and compaction, notes are handed on, a key may stand in several lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from support.journals import entries, entry, file_of, incompressible, note, place, reply, request, texts_of, write
+
+from raydistill.teacher.journal import Folder, Reader, Writer, compaction, frames
+from raydistill.teacher.journal import index as journal_index
+from raydistill.teacher.journal import writer as journal_writer
+from raydistill.teacher.journal.records import Entry
+
+KINDS = pytest.mark.parametrize("kind", ["local", "remote"])
+
+
+@pytest.fixture(autouse=True)
+def _no_gathering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_writer, "REMOTE_FLUSH_S", 0.0)
+
+
+@KINDS
+def test_readers_follow_writers_and_compaction(tmp_path: Path, kind: str) -> None:
+    folder = place(tmp_path, kind)
+    old = entries(1500, samples=2)
+    new = [entry(i, [f"{i} a"]) for i in range(2000, 2010)]
+    write(folder, old).close()
+    reader = Reader(folder)
+    live = write(folder, new)  # still open
+    assert texts_of(reader, new) == [None] * 10
+    reader.refresh()
+    expected = [f"text {i}.{sample}" for i in range(1500) for sample in range(2)] + [
+        f"{i} a" for i in range(2000, 2010)
+    ]
+    assert texts_of(reader, old + new) == expected
+    count = compaction.compact(folder)
+    assert count == (3000 if kind == "local" else 3010)  # a live local segment is left alone
+    assert texts_of(reader, old + new) == expected  # a reader from before
+    again = Reader(folder)
+    assert texts_of(again, old + new) == expected
+    first, second = map(again.get, old[3]["keys"])
+    assert first is not None
+    assert second is not None
+    assert (first.prompt_tokens, first.attempts) == (10, 1)
+    assert (second.prompt_tokens, second.attempts) == (0, 0)
+    assert first.completion_tokens + second.completion_tokens == 7
+    assert not reader.damage
+    assert not again.damage
+    live.close()
+
+
+@KINDS
+def test_what_was_noted_is_found_without_a_refresh(tmp_path: Path, kind: str) -> None:
+    folder, replies = place(tmp_path, kind), entries(20)
+    reader, writer = Reader(folder), Writer(folder)
+
+    async def run() -> None:
+        for e in replies:
+            reader.note(e["keys"], await writer.append(e))
+
+    asyncio.run(run())
+    assert texts_of(reader, replies) == [f"text {i}" for i in range(20)]
+    assert len(reader) == 20
+    writer.close()
+
+
+@KINDS
+def test_a_refresh_reads_what_is_new_and_nothing_again(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = place(tmp_path, kind)
+    write(folder, entries(300)).close()
+    compaction.compact(folder)
+    live = write(folder, entries(100))
+    reader = Reader(folder)
+    own = Writer(folder)
+
+    async def run() -> None:
+        reader.note(request(1000).keys([0]), await own.append(entry(1000, ["own"])))
+        await own.append(note(1))  # a reply that comes after a note of its own is noted, too
+        reader.note(request(1001).keys([0]), await own.append(entry(1001, ["own"])))
+
+    asyncio.run(run())
+    reader.refresh()
+    decoded: list[bytes] = []
+    monkeypatch.setattr("raydistill.teacher.journal.segments.decode", decoded.append)
+    opened: list[str] = []
+    real = Folder.open
+    monkeypatch.setattr(Folder, "open", lambda self, name, *rest: opened.append(name) or real(self, name, *rest))
+    reader.refresh()
+    assert decoded == []
+    assert not any(name.startswith("sealed") for name in opened)
+    assert kind == "local" or not opened  # an object does not grow
+    live.close()
+    own.close()
+
+
+@KINDS
+def test_notes_are_handed_on_and_answer_nothing(tmp_path: Path, kind: str) -> None:
+    folder = place(tmp_path, kind)
+    heard: list[tuple[int, str]] = []
+
+    def listen(entry: Entry, file: str) -> None:
+        heard.append((entry["n"], file))
+
+    first = write(folder, [entry(0, ["x"]), note(1), note(2)])
+    reader = Reader(folder, listen)
+    assert [number for number, _ in heard] == [1, 2]
+    assert {file for _, file in heard} == {name for name in folder.names() if name.startswith("segment")}
+    second = write(folder, [note(3), entry(1, ["y"])])
+    reader.refresh()
+    reader.refresh()
+    assert [number for number, _ in heard] == [1, 2, 3]
+    assert texts_of(reader, [entry(0, ["x"]), entry(1, ["y"])]) == ["x", "y"]
+    first.close()
+    second.close()
+    assert compaction.compact(folder) == 2
+    heard.clear()
+    late = Reader(folder)
+    assert not heard
+    late.listen(listen)  # those that it has read already
+    assert sorted(number for number, _ in heard) == [1, 2, 3]
+    assert texts_of(late, [entry(0, ["x"]), entry(1, ["y"])]) == ["x", "y"]
+
+
+BROKEN = "<html>no completion</html>"
+
+
+@KINDS
+@pytest.mark.parametrize("compacted", [True, False])
+def test_of_several_replies_under_a_key_the_newest_counts_that_can_be_read(
+    tmp_path: Path, kind: str, compacted: bool
+) -> None:
+    """A reply held too few samples; one could not be read and was bought again; one was bought twice."""
+    folder = place(tmp_path, kind)
+    short = entry(0, ["a"], asked=3)
+    completed = entry(0, ["b", "c"], first_sample=1)
+    unreadable = reply(1, request(1).keys([0]), BROKEN)
+    bought_again = entry(1, ["read"])
+    unreadable_later = reply(1, request(1).keys([0]), BROKEN)
+    early, late = entry(2, ["early"]), entry(2, ["late"])
+    never = [reply(3, request(3).keys([0]), BROKEN), reply(3, request(3).keys([0]), '{"choices": 3}')]
+    lines = [short, completed, unreadable, bought_again, unreadable_later, early, late, *never]
+    for i, line in enumerate(lines):
+        line["time"] = 1000.0 + i
+    write(folder, [late, unreadable_later, never[1], short]).close()
+    reader = Reader(folder)
+    assert [texts_of(reader, [entry(0, ["a", "b", "c"])])] == [["a", None, None]]
+    write(folder, [early, unreadable, bought_again, completed, never[0]]).close()
+    reader.refresh()
+    if compacted:
+        assert compaction.compact(folder) == 12
+    for each in (reader, Reader(folder)):
+        assert texts_of(each, [entry(i, ["x"] * n) for i, n in ((0, 3), (1, 1), (2, 1))]) == [
+            "a",
+            "b",
+            "c",
+            "read",
+            "late",
+        ]
+        answer = each.get(request(3).keys([0])[0])
+        assert answer is not None
+        assert answer.problem
+        assert each.get(request(4).keys([0])[0]) is None
+
+
+def test_all_places_of_a_key_are_found_when_its_lines_are_in_one_frame(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    many = [reply(0, request(0).keys([0]), BROKEN) for _ in range(5)]
+    write(folder, [*entries(50)[1:], *many[:2], entry(0, ["found"]), *many[2:]]).close()
+    compaction.compact(folder)
+    reader = Reader(folder)
+    for _ in range(2):
+        for i in (49, 0, 3, 0):
+            assert texts_of(reader, [entry(i, ["x"])]) == ["found" if i == 0 else f"text {i}"]
+
+
+def test_keys_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    keys = ["ab" * 8 + f"{i:048x}" for i in range(3)]
+    body = {"choices": [{"index": 0, "text": "t", "finish_reason": "stop"}]}
+    lines = [reply(i, [keys[i]], json.dumps(body)) for i in range(2)]
+    write(folder, lines[:1]).close()
+    compaction.compact(folder)
+    live = write(folder, lines[1:])
+    reader = Reader(folder)
+    answers = [reader.get(key) for key in keys]
+    assert [answer.key if answer else None for answer in answers] == [keys[0], keys[1], None]
+    live.close()
+
+
+def test_the_index_gives_every_place_whenever_it_is_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_index, "FOLD_AT", 7)
+    index = journal_index.Index()
+    keys = [f"{i * 7919:064x}"[::-1] for i in range(50)]
+    for round_number in range(3):
+        for i, key in enumerate(keys):
+            index.add(key, journal_index.pack(round_number, i))
+    assert len(index) == 50
+    assert [len(index.find(key)) for key in keys] == [3] * 50
+    index.drop_file(1)
+    assert sorted(index.find(keys[9])) == [journal_index.pack(0, 9), journal_index.pack(2, 9)]
+    assert index.find("f" * 64) == []
+
+
+def test_look_ups_stay_small_however_large_the_journal(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    n = 5000
+    texts = [incompressible(i, 4000) for i in range(n)]
+    for start in range(0, n, 500):
+        write(folder, [entry(i, [texts[i]]) for i in range(start, start + 500)]).close()
+        compaction.compact(folder)
+    tracemalloc.start()
+    reader = Reader(folder)
+    for i in range(0, n, 7):
+        answer = reader.get(request(i).keys([0])[0])
+        assert answer is not None
+        assert answer.text == texts[i]
+    assert reader.get("00" * 32) is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < frames.KEPT_BYTES + sum(map(len, texts)) / 5
+
+
+def test_a_reader_keeps_few_files_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raydistill.teacher.journal.stored.OPEN_FILES", 2)
+    folder = Folder(str(tmp_path))
+    replies = entries(12)
+    for i in range(6):
+        write(folder, replies[i : i + 1]).close()
+        compaction.compact(folder)
+        write(folder, replies[6 + i : 7 + i]).close()
+    reader = Reader(folder)
+    for _ in range(2):
+        assert texts_of(reader, replies) == [f"text {i}" for i in range(12)]
+    assert file_of(tmp_path, "JOURNAL.json")
