@@ -22,11 +22,12 @@ from raydistill.runtime.progress import Progress
 from raydistill.teacher import batch, journal
 from raydistill.teacher.api.request import Request
 from raydistill.teacher.batch.batch_api import BatchApi
-from raydistill.teacher.batch.collector import BatchRequest, split
+from raydistill.teacher.batch.collector import line, split
 from raydistill.teacher.batch.pending_batches import Note, Notes
-from raydistill.teacher.caller import Provenance
 from raydistill.teacher.endpoint import Endpoint
+from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits.messages import Limits
+from raydistill.teacher.purchase import Purchase
 
 
 class BatchServer:
@@ -180,10 +181,10 @@ def buy(
         kind="api", transport="batch", backoff_s=0.01, max_attempts=3, price=price, dialect=dialect
     )
     endpoint = Endpoint(url, "m", "m", url, SecretStr("sk-batch-123"), 7)
-    provenance = Provenance("run", "session", "zero_shot")
+    buyer = Buyer("run", "session", "zero_shot")
     with Progress(io.StringIO()).stage("zero_shot") as shown:
         place = journal.Folder(str(folder))
-        return batch.run(table, settings, endpoint, place, provenance, limits or Limits(1), shown, **options)
+        return batch.run(table, settings, endpoint, place, buyer, limits or Limits(1), shown, **options)
 
 
 @pytest.mark.parametrize("dialect", ["completions", "chat"])
@@ -206,8 +207,8 @@ def test_a_stage_in_batches_split_by_count(
 
 def test_files_are_split_by_size() -> None:
     request = Request("u", "completions", "m", "é" * 1000, 8, 0.0)
-    line = BatchRequest(request, [0], request.keys([0]), "t", "rationale")
-    parts = list(split([line] * 10, 100, 3 * len(line.line)))
+    purchase = Purchase(request, [0], request.keys([0]), "t", "rationale")
+    parts = list(split([purchase] * 10, 100, 3 * len(line(purchase))))
     assert [len(part) for part in parts] == [3, 3, 3, 1]
 
 
@@ -284,9 +285,9 @@ def test_a_batch_of_another_dialect_is_taken_in(
 
 def test_a_batch_that_was_sent_under_a_stages_former_name_is_found(tmp_path: Path) -> None:
     folder = journal.Folder(str(tmp_path))
-    Notes(folder, Provenance("run", "s", "judge")).save(Note("n", "batch-1", "run", "judge", {"key": [0]}))
-    assert [note.batch for note in Notes(folder, Provenance("run", "s", "llm_judge")).load()] == ["batch-1"]
-    assert Notes(folder, Provenance("run", "s", "few_shot")).load() == []
+    Notes(folder, Buyer("run", "s", "judge")).save(Note("n", "batch-1", "run", "judge", {"key": [0]}))
+    assert [note.batch for note in Notes(folder, Buyer("run", "s", "llm_judge")).load()] == ["batch-1"]
+    assert Notes(folder, Buyer("run", "s", "few_shot")).load() == []
 
 
 def test_lines_under_way_are_reserved_against_the_budget(
@@ -305,7 +306,7 @@ def test_lines_under_way_are_reserved_against_the_budget(
 
 def test_a_refused_parameter_is_left_out_of_the_next_batch(served: tuple[BatchServer, str], tmp_path: Path) -> None:
     server, url = served
-    refused = {"status": 400, "message": "Unsupported parameter: 'seed' is not supported with this model."}
+    refused = {"status": 400, "message": "'seed' is not supported.", "code": "unsupported_parameter", "param": "seed"}
     server.fail = {f"Ann has {i} ": refused for i in range(3)}
     assert [row["error"] for row in buy(url, tmp_path, asks(3))] == [""] * 3
     files = [server.files[made["input_file_id"]] for made in server.batches.values()]
@@ -324,7 +325,7 @@ def test_a_creation_whose_answer_was_lost_is_not_repeated(served: tuple[BatchSer
 
 def test_budget_and_refusal(served: tuple[BatchServer, str], tmp_path: Path) -> None:
     server, url = served
-    with pytest.raises(BudgetReached, match="may take more than"):
+    with pytest.raises(BudgetReached, match="the next call may take"):
         buy(url, tmp_path, asks(20), limits=Limits(1, tokens=400))
     assert 0 < len(server.answered) * 14 <= 400
     kept = len(server.answered)
@@ -343,6 +344,6 @@ def test_a_note_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     note = {"nonce": "0" * 32, "batch": "batch_9", "run": "run", "stage": "zero_shot", "custom_ids": {"ab": [0, 1]}}
     folder = journal.Folder(str(tmp_path))
     (tmp_path / f"batch-{note['nonce']}.json").write_text(json.dumps(note))
-    mine, other = (Notes(folder, Provenance("run", "session", stage)) for stage in ("zero_shot", "few_shot"))
+    mine, other = (Notes(folder, Buyer("run", "session", stage)) for stage in ("zero_shot", "few_shot"))
     assert mine.load() == [Note("0" * 32, "batch_9", "run", "zero_shot", {"ab": [0, 1]}, (0.0, 0))]
     assert other.load() == []
