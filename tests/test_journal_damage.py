@@ -31,9 +31,7 @@ def journal_of(path: Path, lines: list[Entry], *, is_sealed: bool) -> Path:
 
 
 @pytest.mark.parametrize("form", ["segment", "sealed"])
-def test_a_flipped_bit_never_changes_an_answer(
-    tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_flipped_bit_never_changes_an_answer(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through `Reader` and `scan`, over a segment and a sealed file of several frames."""
     monkeypatch.setattr(sealed, "FRAME_BYTES", 8 << 10)
     replies = [entry(i, [f"{i} {sample} {incompressible(i, 200)}" for sample in range(1 + i % 2)]) for i in range(60)]

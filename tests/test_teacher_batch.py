@@ -21,12 +21,16 @@ from raydistill.runtime.errors import BudgetReached, TeacherError
 from raydistill.runtime.progress import Progress
 from raydistill.teacher import batch, journal
 from raydistill.teacher.api.request import Request
+from raydistill.teacher.batch import collector
 from raydistill.teacher.batch.batch_api import BatchApi
-from raydistill.teacher.batch.collector import BatchRequest, split
 from raydistill.teacher.batch.pending_batches import Note, Notes
-from raydistill.teacher.caller import Provenance
 from raydistill.teacher.endpoint import Endpoint
+from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits.messages import Limits
+from raydistill.teacher.purchase import Purchase
+from raydistill.teacher.spending import spending
+
+KEY = "sk-batch-0123456789abcdef"
 
 
 class BatchServer:
@@ -166,6 +170,19 @@ def served() -> Iterator[tuple[BatchServer, str]]:
     thread.join(5)
 
 
+def teacher(**settings: Any) -> TeacherSettings:
+    price = PriceSettings(input=1.0, output=2.0)
+    fields = {"kind": "api", "transport": "batch", "backoff_s": 0.01, "max_attempts": 3, "price": price, **settings}
+    return TeacherSettings(**fields)
+
+
+def take_in(url: str, folder: Path) -> None:
+    """Do what an online stage does first."""
+    endpoint = Endpoint(url, "m", "m", url, SecretStr(KEY), 7)
+    settings = teacher(transport="online")
+    batch.take_in(settings, endpoint, journal.Folder(str(folder)), Buyer("run", "another session", "zero_shot"))
+
+
 def buy(
     url: str,
     folder: Path,
@@ -175,15 +192,12 @@ def buy(
     dialect: Literal["completions", "chat"] = "completions",
     **options: Any,
 ) -> list[dict[str, Any]]:
-    price = PriceSettings(input=1.0, output=2.0)
-    settings = TeacherSettings(
-        kind="api", transport="batch", backoff_s=0.01, max_attempts=3, price=price, dialect=dialect
-    )
-    endpoint = Endpoint(url, "m", "m", url, SecretStr("sk-batch-123"), 7)
-    provenance = Provenance("run", "session", "zero_shot")
+    settings = teacher(dialect=dialect)
+    endpoint = Endpoint(url, "m", "m", url, SecretStr(KEY), 7)
+    buyer = Buyer("run", "session", "zero_shot")
     with Progress(io.StringIO()).stage("zero_shot") as shown:
         place = journal.Folder(str(folder))
-        return batch.run(table, settings, endpoint, place, provenance, limits or Limits(1), shown, **options)
+        return batch.run(table, settings, endpoint, place, buyer, limits or Limits(1), shown, **options)
 
 
 @pytest.mark.parametrize("dialect", ["completions", "chat"])
@@ -206,8 +220,8 @@ def test_a_stage_in_batches_split_by_count(
 
 def test_files_are_split_by_size() -> None:
     request = Request("u", "completions", "m", "é" * 1000, 8, 0.0)
-    line = BatchRequest(request, [0], request.keys([0]), "t", "rationale")
-    parts = list(split([line] * 10, 100, 3 * len(line.line)))
+    purchase = Purchase(request, [0], request.keys([0]), "t", "rationale")
+    parts = list(collector.split([purchase] * 10, 100, 3 * len(collector.line(purchase))))
     assert [len(part) for part in parts] == [3, 3, 3, 1]
 
 
@@ -284,9 +298,9 @@ def test_a_batch_of_another_dialect_is_taken_in(
 
 def test_a_batch_that_was_sent_under_a_stages_former_name_is_found(tmp_path: Path) -> None:
     folder = journal.Folder(str(tmp_path))
-    Notes(folder, Provenance("run", "s", "judge")).save(Note("n", "batch-1", "run", "judge", {"key": [0]}))
-    assert [note.batch for note in Notes(folder, Provenance("run", "s", "llm_judge")).load()] == ["batch-1"]
-    assert Notes(folder, Provenance("run", "s", "few_shot")).load() == []
+    Notes(folder, Buyer("run", "s", "judge")).save(Note("n", "batch-1", "run", "judge", {"key": [0]}))
+    assert [note.batch for note in Notes(folder, Buyer("run", "s", "llm_judge")).load()] == ["batch-1"]
+    assert Notes(folder, Buyer("run", "s", "few_shot")).load() == []
 
 
 def test_lines_under_way_are_reserved_against_the_budget(
@@ -305,7 +319,7 @@ def test_lines_under_way_are_reserved_against_the_budget(
 
 def test_a_refused_parameter_is_left_out_of_the_next_batch(served: tuple[BatchServer, str], tmp_path: Path) -> None:
     server, url = served
-    refused = {"status": 400, "message": "Unsupported parameter: 'seed' is not supported with this model."}
+    refused = {"status": 400, "message": "'seed' is not supported.", "code": "unsupported_parameter", "param": "seed"}
     server.fail = {f"Ann has {i} ": refused for i in range(3)}
     assert [row["error"] for row in buy(url, tmp_path, asks(3))] == [""] * 3
     files = [server.files[made["input_file_id"]] for made in server.batches.values()]
@@ -324,7 +338,7 @@ def test_a_creation_whose_answer_was_lost_is_not_repeated(served: tuple[BatchSer
 
 def test_budget_and_refusal(served: tuple[BatchServer, str], tmp_path: Path) -> None:
     server, url = served
-    with pytest.raises(BudgetReached, match="may take more than"):
+    with pytest.raises(BudgetReached, match="the next call may take"):
         buy(url, tmp_path, asks(20), limits=Limits(1, tokens=400))
     assert 0 < len(server.answered) * 14 <= 400
     kept = len(server.answered)
@@ -343,6 +357,59 @@ def test_a_note_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     note = {"nonce": "0" * 32, "batch": "batch_9", "run": "run", "stage": "zero_shot", "custom_ids": {"ab": [0, 1]}}
     folder = journal.Folder(str(tmp_path))
     (tmp_path / f"batch-{note['nonce']}.json").write_text(json.dumps(note))
-    mine, other = (Notes(folder, Provenance("run", "session", stage)) for stage in ("zero_shot", "few_shot"))
+    mine, other = (Notes(folder, Buyer("run", "session", stage)) for stage in ("zero_shot", "few_shot"))
     assert mine.load() == [Note("0" * 32, "batch_9", "run", "zero_shot", {"ab": [0, 1]}, (0.0, 0))]
     assert other.load() == []
+
+
+def test_an_online_stage_takes_in_what_its_batch_has_answered(
+    served: tuple[BatchServer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, url = served
+    take_in(url, tmp_path)  # there is none
+    with monkeypatch.context() as patch:
+        patch.setattr(BatchApi, "retrieve", lambda *_: 1 / 0)  # killed while its batch runs
+        with pytest.raises(ZeroDivisionError):
+            buy(url, tmp_path, asks(6))
+    for _ in server.statuses:
+        with pytest.raises(TeacherError, match=r"batch_0 of stage zero_shot is still out .* answers twice"):
+            take_in(url, tmp_path)
+    assert len(journal.Reader(journal.Folder(str(tmp_path)))) == 0
+    take_in(url, tmp_path)
+    assert len(journal.Reader(journal.Folder(str(tmp_path)))) == len(server.answered) == 6
+    spent = spending(journal.Folder(str(tmp_path)), ["run"]).total
+    assert spent.usd == pytest.approx(6 * (10 * 1.0 + 4 * 2.0) / 1e6 / 2)  # at the price of a batch
+    buy(url, tmp_path, asks(6))
+    assert len(server.answered) == len(set(server.answered)) == 12  # just the answer calls
+    take_in(url, tmp_path)  # nothing is out any more
+
+
+def test_a_file_of_results_that_is_cut_is_said_and_fetched_again(
+    served: tuple[BatchServer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, url = served
+    content = BatchApi.content
+
+    async def cut(self: BatchApi, file_id: str) -> bytes:
+        return (await content(self, file_id))[:-40]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BatchApi, "content", cut)
+        with pytest.raises(TeacherError, match=r"Line 3 of file-1, a file of batch results, is no result"):
+            buy(url, tmp_path, asks(3))
+    assert len(journal.Reader(journal.Folder(str(tmp_path)))) == 2
+    assert all(row["answer_text"] for row in buy(url, tmp_path, asks(3)))
+    assert len(server.answered) == len(set(server.answered)) == 6
+
+
+def test_what_a_batch_endpoint_repeats_of_the_key_is_not_shown(served: tuple[BatchServer, str], tmp_path: Path) -> None:
+    server, url = served
+    server.refuse = f"invalid key {KEY[:-3]}"
+    with pytest.raises(TeacherError, match="rejects the batch batch_0: invalid key") as caught:
+        buy(url, tmp_path, asks(3))
+    assert KEY[:12] not in str(caught.value)
+    server.refuse = None
+    server.fail = {"Ann has 1 ": {"status": 422, "message": f"bad {KEY}"}}
+    rows = buy(url, tmp_path, asks(3))
+    assert [row["error_kind"] for row in rows] == ["", "fatal", ""]
+    assert KEY[:12] not in json.dumps(rows)

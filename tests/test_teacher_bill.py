@@ -300,9 +300,7 @@ def test_runs_that_share_a_journal_at_once_buy_nothing_twice(server: simulated.T
         max_concurrency=8,
         while_waiting=(
             0.1,
-            lambda: both.append(
-                buy(server, tmp_path, requests[::-1], run="second", is_shared=True, max_concurrency=8)
-            ),
+            lambda: both.append(buy(server, tmp_path, requests[::-1], run="second", is_shared=True, max_concurrency=8)),
         ),
     )
     assert all(samples[0].answer for samples in both[0].samples)

@@ -1,4 +1,4 @@
-"""Waiting ends: a stage whose calls all fail says so, and one that may yet succeed goes on; a clock of the test's own."""
+"""Waiting ends: a stage whose calls all fail says so, and one that may yet succeed goes on. The clock is the test's."""
 
 from __future__ import annotations
 

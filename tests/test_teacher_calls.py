@@ -37,11 +37,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "503 with a body that is no JSON": {"status": 503, "body": "<html>busy</html>"},
     "429 without Retry-After": {"status": 429},
     "reset": {"reset": True},
-    "junk body": {"body": '{"choices": [{"te'},
-    "JSON that is no completion": {"body": "[1, 2]"},
-    "no choices": {"body": '{"choices": []}'},
     "truncated answer": {"truncate": 60},
-    "a text that is none": {"body": '{"choices": [{"text": 5, "finish_reason": "stop"}]}'},
+    "an error in a reply of success": {"body": '{"error": {"message": "overloaded", "code": 503}}'},
 }
 
 
@@ -121,25 +118,16 @@ def test_without_n_the_samples_are_requested_singly(server: simulated.Teacher, t
         server.script([{"refuse_n": True}])
     else:
         only = {"choices": [{"text": "one", "finish_reason": "stop", "index": 0}], "usage": {"prompt_tokens": 3}}
-        server.script([{"body": json.dumps(only), "times": 1}])
+        server.script([{"body": json.dumps(only), "times": 3}])
     requests = [(request(i, temperature=0.7, seed=5), 4) for i in range(2)]
     outcome = buy(server, tmp_path, requests, max_concurrency=1)
     assert all(sample.answer for samples in outcome.samples for sample in samples)
     [log1, log2] = ([e for e in server.log() if f"What is {i} " in e["prompt"]] for i in range(2))
     singles = [e["seed"] for e in log1 if "n" not in e]
-    assert singles == ([5, 6, 7, 8] if reaction == "refused" else [6, 7, 8])  # a seed of its own for each
+    assert singles == ([5, 6, 7, 8] if reaction == "refused" else [7, 8])  # a seed of its own for each
     assert len(log2) <= 5  # found out once
     texts = [s.answer.text for s in outcome.samples[1] if s.answer]
     assert len(set(texts)) > 1
-
-
-def test_usage_that_is_missing_is_estimated(server: simulated.Teacher, tmp_path: Path) -> None:
-    server.script([{"omit_usage": True, "text": "a" * 40}])
-    answer = buy(server, tmp_path, [(request(), 1)], price=Price.flat(1e-6, 1e-6, 2e-6)).one.answer
-    assert answer is not None
-    assert answer.prompt_tokens > 0
-    assert answer.completion_tokens >= 10
-    assert answer.usd == pytest.approx(answer.prompt_tokens * 1e-6 + answer.completion_tokens * 2e-6)
 
 
 def test_half_a_surrogate_pair_is_kept_as_a_question_mark(server: simulated.Teacher, tmp_path: Path) -> None:
@@ -179,7 +167,8 @@ def test_a_refused_parameter_stops_everybody_by_its_name(
 ) -> None:
     server.script([{"status": 400, "message": message}])
     outcome = buy(server, tmp_path, [(request(i), 1) for i in range(20)], max_concurrency=2, max_attempts=1)
-    assert outcome.governor.stop == (StopReason("parameter", parameter=refused) if refused else None)
+    stop = StopReason("parameter", parameter=refused, is_guess=True)  # no server's code or param says so
+    assert outcome.governor.stop == (stop if refused else None)
     assert (server.stats()["requests"] < 10) == bool(refused)
 
 
@@ -258,7 +247,7 @@ def test_a_budget_is_never_exceeded_and_nearly_used(server: simulated.Teacher, t
     assert sum(error is None for error in errors) == stats["answered"]
     assert outcome.governor.stop is not None
     assert outcome.governor.stop.kind == "budget"
-    assert outcome.governor.snapshot().spent_tokens == used
+    assert outcome.governor.snapshot().spent.tokens == used
 
 
 def test_limits_that_only_the_server_knows_are_kept(tmp_path: Path) -> None:
@@ -293,7 +282,7 @@ def test_a_full_disk_stops_cleanly(server: simulated.Teacher, tmp_path: Path, mo
     monkeypatch.undo()
     [segment] = tmp_path.glob("segment-*.jsonl")
     assert segment.read_bytes().endswith(b"\n")  # the half line was taken back
-    assert journal.Reader(journal.Folder(str(tmp_path))).torn == 0
+    assert journal.Reader(journal.Folder(str(tmp_path))).damage == []
     kept = sum(samples[0].answer is not None for samples in outcome.samples)
     after = buy(server, tmp_path, [(request(i), 1) for i in range(200)], max_concurrency=4)
     assert all(samples[0].answer for samples in after.samples)

@@ -164,7 +164,10 @@ def test_no_wait_is_shorter_than_the_server_asks_or_longer_than_the_limit() -> N
     [
         (b"<html>busy</html>", "HTTP 502: <html>busy</html>"),
         (b"", "HTTP 502: Bad Gateway"),
-        (b'{"error": "text"}', 'HTTP 502: {"error": "text"}'),
+        (b'{"error": "text"}', "HTTP 502: text"),
+        (b'{"error": ["text"]}', 'HTTP 502: {"error": ["text"]}'),
+        (b'{"detail": "text"}', 'HTTP 502: {"detail": "text"}'),
+        (b'{"error": {"message": {"detail": 1}}}', 'HTTP 502: {"error": {"message": {"detail": 1}}}'),
         (b'{"message": "without the error object", "code": 7}', "HTTP 502: without the error object"),
         (b"\xff" * 400, "HTTP 502: " + "�" * 300),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import random
 import tempfile
 from pathlib import Path
@@ -17,11 +18,13 @@ from raydistill import simulated
 from raydistill.config import SimulatedSettings, TeacherSettings
 from raydistill.teacher import journal
 from raydistill.teacher.journal import compaction
-from raydistill.teacher.journal.records import record
+from raydistill.teacher.journal.records import Buyer, reply
+from raydistill.teacher.limits.amount import Amount
 from raydistill.teacher.limits.bucket import SAFETY
 from raydistill.teacher.limits.budget import Budget
 from raydistill.teacher.limits.governor import HEARTBEAT_TIMEOUT_S, Governor
 from raydistill.teacher.limits.messages import Limits, Report
+from raydistill.teacher.limits.price import Price
 from raydistill.teacher.stage_limits import stage_limits
 
 
@@ -40,7 +43,7 @@ def test_requests_per_minute_are_held_and_used_over_all_actors() -> None:
     for _ in range(6000):  # a minute in steps of 10 ms, three hungry actors
         clock.now += 0.01
         for actor in "abc":
-            grant = governor.exchange(Report(actor, waiting=50, wants=[(10, 0.0)] * 50))
+            grant = governor.exchange(Report(actor, waiting=50, wants=[Amount(0.0, 10)] * 50))
             assert not grant.unlimited
             sent += [clock.now] * grant.permits
     assert 0.95 * 600 <= len(sent) <= 600
@@ -58,9 +61,9 @@ def test_tokens_per_minute_are_refunded_by_real_usage() -> None:
         home = [at for at in flying if at <= clock.now]
         flying = [at for at in flying if at > clock.now]
         done = len(home)  # each had reserved 400 and took 100
-        grant = governor.exchange(
-            Report("a", len(flying), 50, [(400, 0.0)] * 50, settled_tokens=400 * done, spent_tokens=100 * done)
-        )
+        report = Report("a", len(flying), 50, [Amount(0.0, 400)] * 50)
+        report.settled, report.spent = Amount(0.0, 400 * done), Amount(0.0, 100 * done)
+        grant = governor.exchange(report)
         flying += [clock.now + 0.5] * grant.permits
         real += 100 * grant.permits
     assert 0.95 * 60_000 <= real <= 1.01 * 60_000
@@ -127,8 +130,8 @@ def test_money_is_reserved_before_it_is_spent(budget: float, seed: int) -> None:
         done = luck.randint(0, flying[actor])
         cost = [luck.uniform(0.0, 0.001) for _ in range(done)]
         spent += sum(cost)
-        report = Report(actor, flying[actor] - done, 20, [(5, 0.001)] * 20, settled_tokens=5 * done)
-        report.settled_usd, report.spent_usd, report.spent_tokens = 0.001 * done, sum(cost), 5 * done
+        report = Report(actor, flying[actor] - done, 20, [Amount(0.001, 5)] * 20, successes=done)
+        report.settled, report.spent = Amount(0.001 * done, 5 * done), Amount(sum(cost), 5 * done)
         grant = governor.exchange(report)
         flying[actor] += grant.permits - done
         assert spent + 0.001 * sum(flying.values()) <= budget + 1e-9
@@ -145,7 +148,8 @@ def test_a_dead_actor_gives_its_slots_back_and_what_it_reserved_counts_as_spent(
     clock = Clock()
     limits = Limits(max_concurrency=10, tokens=1000) if limit == "tokens" else Limits(max_concurrency=10, usd=1.0)
     governor = Governor(limits, clock)
-    call = (100, 0.1)
+    call = Amount(0.1, 100)
+    governor.exchange(Report("dead", successes=1))  # the first call is over
     governor.exchange(Report("dead", 0, 10, [call] * 5))
     governor.exchange(Report("dead", 5, 5))
     governor.begin(7, "dead")
@@ -157,9 +161,9 @@ def test_a_dead_actor_gives_its_slots_back_and_what_it_reserved_counts_as_spent(
     assert grant.slots == 10
     assert grant.permits == 5  # half of the budget is gone with the dead actor
     spent = governor.snapshot()
-    assert spent.spent_tokens == 500
-    assert spent.spent_usd == pytest.approx(0.5)
-    settled = Report("b", 0, 100, [call], settled_tokens=500, settled_usd=0.5, spent_tokens=500, spent_usd=0.5)
+    assert spent.spent.tokens == 500
+    assert spent.spent.usd == pytest.approx(0.5)
+    settled = Report("b", 0, 100, [call], settled=Amount(0.5, 500), spent=Amount(0.5, 500))
     last = governor.exchange(settled)
     assert last.permits == 0
     assert last.stop is not None
@@ -175,8 +179,19 @@ def bought(folder: Path, run: str, stage: str, usd: float, tokens: int) -> None:
     """Put one answer into the journal in `folder`."""
     writer = journal.Writer(journal.Folder(str(folder)))
     key = hashlib.sha256(f"{run} {stage}".encode()).hexdigest()
-    labels = {"run": run, "session": "s", "stage": stage, "task": "t", "kind": "rationale"}
-    entry = record([key], ["text"], ["stop"], (tokens - 10, 0, 10), usd, 1, {"model": "m"}, **labels)
+    body = {"choices": [{"text": "text"}], "usage": {"prompt_tokens": tokens - 10, "completion_tokens": 10}}
+    entry = reply(
+        [key],
+        200,
+        json.dumps(body).encode(),
+        {"model": "m", "endpoint": "completions"},
+        Buyer(run, "s", stage),
+        attempts=1,
+        reserved=(tokens, 10),
+        price=Price.flat(usd / tokens, usd / tokens, usd / tokens).to_json(),
+        task="t",
+        kind="rationale",
+    )
     asyncio.run(writer.append(entry))
     writer.close()
 
@@ -189,7 +204,7 @@ def test_what_a_run_has_bought_counts_towards_its_budget_and_towards_its_stages(
     teacher = TeacherSettings(budget_usd=10.0, budget_tokens=10_000, min_concurrency=500)
 
     def left(stage: str, own: Budget | None = None, settings: TeacherSettings = teacher) -> tuple[object, ...]:
-        limits = stage_limits(settings, folder, "mine", stage, own)
+        limits = stage_limits(settings, folder, ["mine"], stage, own)
         return limits.usd, limits.tokens, limits.on_budget
 
     assert left("zero_shot") == (7.75, 7750, "stop_stage")
@@ -198,17 +213,17 @@ def test_what_a_run_has_bought_counts_towards_its_budget_and_towards_its_stages(
     unlimited = TeacherSettings()
     assert left("zero_shot", None, unlimited) == (None, None, "stop_stage")
     assert left("llm_judge", Budget(None, 1000), unlimited) == (None, 750, "fail_rows")
-    assert stage_limits(teacher, folder, "mine", "zero_shot").min_concurrency == teacher.max_concurrency
+    assert stage_limits(teacher, folder, ["mine"], "zero_shot").min_concurrency == teacher.max_concurrency
 
 
 def test_what_the_judge_took_under_its_former_name_counts_towards_its_budget(tmp_path: Path) -> None:
     bought(tmp_path, "mine", "judge", 0.25, 250)  # as raydistill 0.1.0 called the stage
     bought(tmp_path, "mine", "llm_judge", 0.5, 500)
     folder = journal.Folder(str(tmp_path))
-    limits = stage_limits(TeacherSettings(), folder, "mine", "llm_judge", Budget(1.0, 1000))
+    limits = stage_limits(TeacherSettings(), folder, ["mine"], "llm_judge", Budget(1.0, 1000))
     assert (limits.usd, limits.tokens) == (0.25, 250)
     compaction.compact(folder)
-    assert stage_limits(TeacherSettings(), folder, "mine", "llm_judge", Budget(1.0, 1000)) == limits
+    assert stage_limits(TeacherSettings(), folder, ["mine"], "llm_judge", Budget(1.0, 1000)) == limits
 
 
 @pytest.mark.parametrize("limit", ["requests", "tokens"])

@@ -35,7 +35,7 @@ class SimulatedSettings(Section):
     tokens_per_minute: Annotated[int | None, Affects.NOTHING] = Field(None, ge=1)
     """Respond with 429 above this many tokens per minute."""
     fault_fraction: Annotated[float, Affects.NOTHING] = Field(0.0, ge=0, lt=1)
-    """Fraction of requests that fail (status 500, connection reset, malformed body)."""
+    """Fraction of requests that fail (status 500, status 503 with an HTML page, connection reset)."""
     seed: int = 0
     """Random seed of mistakes and wordings; the same request always gets the same response."""
 

@@ -12,7 +12,7 @@ from raydistill.config import SimulatedSettings
 from raydistill.simulated.error_reply import ErrorReply
 from raydistill.simulated.script import Rule
 
-RANDOM_FAULTS = (Rule(status=500), Rule(reset=True), Rule(body='{"choices": [{"te'))
+RANDOM_FAULTS = (Rule(status=500), Rule(reset=True), Rule(status=503, body="<html>busy</html>"))
 
 
 def random_fault(settings: SimulatedSettings, prompt: str, attempt: int) -> Rule | None:

@@ -123,11 +123,10 @@ def of_response(
     return error
 
 
-def of_reply(content: bytes, dialect: Dialect) -> CallError:
-    """Classify the error that a reply with a status of success holds; what it took nobody knows."""
-    reply = dialect.read_error(200, content)
+def of_reply(reply: ErrorReply, dialect: Dialect) -> CallError:
+    """Classify an error that came with a status of success; what the call took nobody knows."""
     status = _stated_status(reply)
-    error = _classify(reply._replace(status=status), f"HTTP 200 with an error: {reply.message}", dialect, None, 1)
+    error = _classify(reply._replace(status=status), f"HTTP {reply.status} with an error: {reply.message}", dialect)
     error.is_unknown = True
     return error
 
@@ -143,7 +142,7 @@ def _stated_status(reply: ErrorReply) -> int:
     return 500
 
 
-def _classify(reply: ErrorReply, message: str, dialect: Dialect, wait_s: float | None, n: int) -> CallError:
+def _classify(reply: ErrorReply, message: str, dialect: Dialect, wait_s: float | None = None, n: int = 1) -> CallError:
     status = reply.status
     code = _code(reply, dialect)
     message = message[:SHOWN_CHARACTERS]

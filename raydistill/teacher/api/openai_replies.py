@@ -33,27 +33,39 @@ def read_reply(content: bytes, text_of: Callable[[JsonObject], str], dialect: Di
         body = load(content)
     except ValueError:
         raise _unreadable("the reply is not JSON", content) from None
-    choices = body.get("choices") if isinstance(body, dict) else None
-    if not isinstance(body, dict) or not choices:
-        if _has_error(body):
-            raise error_classification.of_reply(content, dialect)
-        raise _unreadable("the reply holds no choices", content)
     texts: list[str] = []
     finish_reasons: list[str] = []
     try:
-        for choice in sorted(choices, key=_index):
+        choices = sorted(body["choices"], key=_index)
+        for choice in choices:
             texts.append(whole_characters(text_of(choice)))
             finish_reasons.append(_text(choice.get("finish_reason")))
     except _FAULTS:
-        raise _unreadable("the reply is not a completion", content) from None
+        texts.clear()
+    if not any(texts):
+        _raise_error(body, dialect)
+    if not texts:
+        raise _unreadable("the reply is not a completion", content)
     return Reply(
         texts,
         finish_reasons,
-        usage.read(body.get("usage"), len(texts)),
+        usage.read(body.get("usage"), texts),
         id=_text(body.get("id")),
         model=_text(body.get("model")),
         fingerprint=_text(body.get("system_fingerprint")),
     )
+
+
+def _raise_error(body: object, dialect: Dialect) -> None:
+    """Raise the error that a reply without a text holds, if it holds one: its own or its first choice's."""
+    if not isinstance(body, dict):
+        return
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    for holder in (body, first):
+        if isinstance(holder, dict) and (holder.get("error") or holder.get("object") == "error"):
+            error = _error_of(HTTPStatus.OK, holder, "no message")
+            raise error_classification.of_reply(error, dialect)
 
 
 def joined(content: object) -> str:
@@ -92,10 +104,6 @@ def _text(value: object) -> str:
     return whole_characters(value) if isinstance(value, str) else ""
 
 
-def _has_error(body: object) -> bool:
-    return isinstance(body, dict) and (bool(body.get("error")) or body.get("object") == "error")
-
-
 def _unreadable(problem: str, content: bytes) -> CallError:
     start = content[:SHOWN_BYTES].decode(errors="replace")
     return CallError("unreadable", f"{problem}: {json.dumps(start)}", is_unknown=True)
@@ -103,8 +111,19 @@ def _unreadable(problem: str, content: bytes) -> CallError:
 
 def read_error(status: int, content: bytes) -> ErrorReply:
     """Read `{"error": {"message", "code", "param", "type"}}`; servers that resemble OpenAI's leave parts of it out."""
-    error = _error_object(content)
     text = content.decode(errors="replace")[:SHOWN_CHARACTERS] or _phrase(status)
+    try:
+        body = load(content)
+    except ValueError:
+        body = None
+    return _error_of(status, body, text)
+
+
+def _error_of(status: int, body: object, text: str) -> ErrorReply:
+    """Return the error that `body` holds as `error`, or else is itself, with `text` if it has no message."""
+    error = body.get("error", body) if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        error = {"message": error if body is not error else None}
     return ErrorReply(
         status=status,
         code=_name(error.get("code")),
@@ -112,16 +131,6 @@ def read_error(status: int, content: bytes) -> ErrorReply:
         message=_name(error.get("message")) or text,
         type=_name(error.get("type")),
     )
-
-
-def _error_object(content: bytes) -> JsonObject:
-    """Return the object that describes an error: `error`, or else the whole body; {} if there is none."""
-    try:
-        body = load(content)
-    except ValueError:
-        return {}
-    error = body.get("error", body) if isinstance(body, dict) else None
-    return error if isinstance(error, dict) else {}
 
 
 def _named(value: object) -> str:

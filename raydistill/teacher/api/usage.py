@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 MOST_TOKENS = 10_000_000
@@ -19,6 +20,7 @@ _CACHED = (
     "cachedContentTokenCount",
     "cached_content_token_count",
 )
+_BESIDE_PROMPT = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _DETAILS = ("prompt_tokens_details", "input_tokens_details")
 
 
@@ -84,27 +86,35 @@ def _split(total: int, prompt: int | None, completion: int | None, reserved: Usa
     return prompt, completion
 
 
-def read(usage: object, samples: int = 1) -> StatedUsage:
+def read(usage: object, texts: Sequence[str]) -> StatedUsage:
     """Read the object `usage` of a reply, under any names known.
+
+    Servers that do not count state 0: no prompt has no tokens, nor does a text.
 
     Args:
         usage: Whatever the reply has in its place.
-        samples: How many the reply holds.
+        texts: Of the reply's samples.
     """
     if not isinstance(usage, dict):
         return StatedUsage()
-    most = MOST_TOKENS * max(1, samples)
+    most = MOST_TOKENS * len(texts)
     cached = _first(usage, _CACHED, most)
     for name in _DETAILS:
         details = usage.get(name)
         if cached is None and isinstance(details, dict):
             cached = _first(details, _CACHED, most)
-    return StatedUsage(
-        prompt=_first(usage, _PROMPT, most),
-        cached=cached,
-        completion=_first(usage, _COMPLETION, most),
-        total=_first(usage, _TOTAL, most),
-    )
+    completion = _first(usage, _COMPLETION, most)
+    if completion == 0 and any(texts):
+        completion = None
+    return StatedUsage(_prompt(usage, most) or None, cached, completion, _first(usage, _TOTAL, most) or None)
+
+
+def _prompt(usage: dict[str, Any], most: int) -> int | None:
+    """Return the prompt's tokens; Anthropic's `input_tokens` are those that no cache was read or written for."""
+    prompt = _first(usage, _PROMPT, most)
+    if prompt is None or "prompt_tokens" in usage:
+        return prompt
+    return prompt + sum(_first(usage, (name,), most) or 0 for name in _BESIDE_PROMPT)
 
 
 def _first(fields: dict[str, Any], names: tuple[str, ...], most: int) -> int | None:
