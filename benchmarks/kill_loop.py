@@ -39,6 +39,7 @@ from raydistill.method import prompts
 from raydistill.runtime import ray_connection
 from raydistill.tables import PROMPTS
 from raydistill.teacher import journal
+from raydistill.teacher.journal.records import keys_of
 from raydistill.teacher.journal.scan import scan
 
 KEY = "sk-kill-loop-0123456789abcdef"
@@ -262,11 +263,10 @@ def take_snapshot(settings: Settings, server: simulated.Teacher) -> Snapshot:
     """Return what is in the journal, and the requests so far."""
     durable: set[str] = set()
     folder = journal.Folder(f"{settings.run_dir}/journal")
-    for table in scan(folder, ["request"]):
-        for request in table["request"].to_pylist():
-            if request:
-                prompt = json.loads(request)["prompt"]
-                durable.add(hashlib.sha256(prompt.encode()).hexdigest())
+    for entry in scan(folder):
+        if keys_of(entry):
+            prompt = entry["request"]["prompt"]
+            durable.add(hashlib.sha256(prompt.encode()).hexdigest())
     return Snapshot(durable, requests_per_prompt(server))
 
 

@@ -26,6 +26,7 @@ from raydistill.runtime.progress import Progress
 from raydistill.runtime.store import Store
 from raydistill.tables import SAMPLES
 from raydistill.teacher import estimate, inspect, journal, stage
+from raydistill.teacher.journal.records import keys_of
 from raydistill.teacher.journal.scan import scan
 from raydistill.teacher.limits.budget import Budget
 from raydistill.teacher.open_endpoint import open_endpoint
@@ -194,7 +195,7 @@ def test_relative_places_are_the_drivers_not_the_workers(
     monkeypatch.chdir(tmp_path)  # Ray's workers have another working directory
     settings = settings_for(server, Path("my/run"), journal="my/journal")
     assert [row["error"] for row in run("zero_shot", prompt_table(4), settings).to_pylist()] == [""] * 4
-    assert sum(len(table) for table in scan(journal.Folder(str(tmp_path / "my/journal")), ["key"])) == 8
+    assert sum(len(keys_of(entry)) for entry in scan(journal.Folder(str(tmp_path / "my/journal")))) == 8
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -318,8 +319,7 @@ def test_parameters_that_the_first_call_finds_refused_are_left_out(server: simul
         assert server.stats()["errors"] == refused  # the next stage knows
     bought = total(store)["calls"] - total(store)["reused"]
     assert server.stats()["answered"] == bought + 2  # the probes for both temperatures
-    texts = [text for table in scan(stage.journal_folder(settings), ["request"]) for text in table[0].to_pylist()]
-    sent = [json.loads(text) for text in texts if text]
+    sent = [entry["request"] for entry in scan(stage.journal_folder(settings)) if keys_of(entry)]
     assert {(request["seed"], request["temperature"]) for request in sent} == {(None, None)}
     assert not any("max_tokens" in request for request in sent)
 
@@ -387,7 +387,7 @@ def test_ctrl_c_brings_the_calls_in_flight_home(local_ray: None, server: simulat
     assert child.returncode != 0
     assert "KeyboardInterrupt" in errors
     sent = server.stats()["requests"]
-    bought = sum(len(table) for table in scan(journal.Folder(str(tmp_path / "journal")), ["key"]))
+    bought = sum(len(keys_of(entry)) for entry in scan(journal.Folder(str(tmp_path / "journal"))))
     assert bought == sent == server.stats()["answered"]  # nothing that was sent was lost
 
 

@@ -20,8 +20,9 @@ from raydistill.runtime.formatting import dollars
 from raydistill.runtime.store import Store
 from raydistill.tables import rows
 from raydistill.teacher import ledger
-from raydistill.teacher.journal import Folder
-from raydistill.teacher.purchases import Example, Purchases, look
+from raydistill.teacher.journal import Damage, Folder
+from raydistill.teacher.journal import export as journal_export
+from raydistill.teacher.purchases import Example, Purchases, Sums, look
 from raydistill.teacher.stage_names import STAGES
 
 SHOWN_CHARS = 1500  # of a prompt or answer
@@ -41,28 +42,52 @@ def report(run: str, journal: str | None = None, samples: int = 2, failures: int
     Raises:
         UserError: there is no such run, or its journal is of another format.
     """
-    if "://" not in run and not Path(run).is_dir():
-        raise UserError(f"There is no run directory {run}.", "Give the run_dir of a run.")
-    store = Store(run, read_only=True)
-    settings = yaml.safe_load(store.read_text("settings.yaml") or "{}") or {}  # unchecked: of any version
-    own_journal = (settings.get("teacher") or {}).get("journal")
-    path = config.journal_path(run, journal or own_journal)
+    store, path = _places(run, journal)
     parts = [_journal(path, look(Folder(path, read_only=True), samples, seed)), _ledger(store)]
     parts += [_stage(store, stage, failures) for stage in STAGES]
     return "\n\n".join(part for part in parts if part)
 
 
+def export(run: str, file: str, journal: str | None = None) -> str:
+    """Write a run's journal as one Parquet file, a row a sample; return a sentence about it.
+
+    Args:
+        run: the run directory, or its URI.
+        file: where the table goes: a path or a URI.
+        journal: the journal's folder or URI, if it is not the one in the run's settings.
+
+    Raises:
+        UserError: there is no such run, its journal is of another format, or the file cannot be written.
+    """
+    _, path = _places(run, journal)
+    damage: list[Damage] = []
+    count = journal_export.export(Folder(path, read_only=True), file, damage)
+    return "\n".join([f"{file}: {count:,} samples of the journal {path}", *(f"left out: {item}" for item in damage)])
+
+
+def _places(run: str, journal: str | None) -> tuple[Store, str]:
+    """Return a run's store, and the place of its journal."""
+    if "://" not in run and not Path(run).is_dir():
+        raise UserError(f"There is no run directory {run}.", "Give the run_dir of a run.")
+    store = Store(run, read_only=True)
+    settings = yaml.safe_load(store.read_text("settings.yaml") or "{}") or {}  # unchecked: of any version
+    own_journal = (settings.get("teacher") or {}).get("journal")
+    return store, config.journal_path(run, journal or own_journal)
+
+
 def _journal(path: str, purchases: Purchases) -> str:
-    if not purchases.sums:
-        return f"journal {path}: nothing yet"
     lines = [f"journal {path}"]
     for group, sums in sorted(purchases.sums.items(), key=lambda item: item[0]):
-        usd = None if sums.unpriced else sums.usd
+        lines.append(f"  {group.stage:10} {group.task:26} {group.kind:9} {group.model}: {_sums(sums)}")
+    for stage, lost in sorted(purchases.lost.items()):
         lines.append(
-            f"  {group.stage:10} {group.task:26} {group.kind:9} {group.model}: {sums.calls:,} calls, "
-            f"{sums.samples:,} samples, {sums.prompt_tokens:,} + {sums.completion_tokens:,} tokens, "
-            f"{sums.truncated:,} cut by length, {dollars(usd)}"
+            f"  {stage:10} {lost.calls:,} calls without a reply, which may have taken {lost.tokens:,} tokens, "
+            f"{dollars(lost.usd)}"
         )
+    lines += [f"  left out: {damage}" for damage in purchases.damage]
+    lines += [f"  kept, as a part of it is damaged: {name}" for name in purchases.damaged_files]
+    if len(lines) == 1:
+        return f"journal {path}: nothing yet"
     for (stage, kind), examples in sorted(purchases.examples.items()):
         for example in examples:
             lines.append(f"--- {stage} {kind}, {example.task} ---")
@@ -70,10 +95,20 @@ def _journal(path: str, purchases: Purchases) -> str:
     return "\n".join(lines)
 
 
+def _sums(sums: Sums) -> str:
+    usd = None if sums.unpriced else sums.usd
+    unreadable = f"{sums.unreadable:,} unreadable, " if sums.unreadable else ""
+    return (
+        f"{sums.calls:,} calls, {sums.samples:,} samples, {sums.prompt_tokens:,} + {sums.completion_tokens:,} tokens, "
+        f"{unreadable}{sums.truncated:,} cut by length, {dollars(usd)}"
+    )
+
+
 def _prompt(example: Example) -> str:
     request = json.loads(example.request)
-    prompt: str = request.get("prompt") or request["messages"][0]["content"]
-    return prompt
+    if "messages" in request:
+        return str(request["messages"][0]["content"])
+    return str(request.get("prompt", ""))
 
 
 def _ledger(store: Store) -> str:
