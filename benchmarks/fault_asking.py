@@ -18,15 +18,19 @@ from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.request import Request
-from raydistill.teacher.caller import Caller, Provenance, Sample
+from raydistill.teacher.caller import Caller
+from raydistill.teacher.claims import Claims
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal import compaction
+from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits import pricing
 from raydistill.teacher.limits.governor import Governor
 from raydistill.teacher.limits.messages import Grant, Report, StopReason
 from raydistill.teacher.limits.permits import Permits
 from raydistill.teacher.refused_parameters import learn_refusals
+from raydistill.teacher.samples import NOT_ASKED
 from raydistill.teacher.stage_limits import stage_limits
+from raydistill.teacher.stored_samples import Sample
 
 MODEL = "faulty"
 STAGE = "zero_shot"
@@ -48,19 +52,24 @@ class Actor(NamedTuple):
     client: Client
 
 
-async def open_actor(endpoint: Endpoint, settings: TeacherSettings, folder: journal.Folder, run: str) -> Actor:
+async def open_actor(
+    endpoint: Endpoint, settings: TeacherSettings, folder: journal.Folder, run: str, prompts: int
+) -> Actor:
     """Make an asking actor as a stage makes it, with what `run` has left of its budget."""
-    governor = Governor(stage_limits(settings, folder, run, STAGE))
+    governor = Governor(stage_limits(settings, folder, [run], STAGE, prompts=prompts))
 
     async def exchange(report: Report) -> Grant:
         return governor.exchange(report)
 
     permits = Permits(uuid.uuid4().hex, exchange)
     writer = journal.Writer(folder)
-    client = endpoint.client(settings.dialect, settings.timeout)
-    provenance = Provenance(run, uuid.uuid4().hex, STAGE)
+    client = endpoint.client(settings.dialect, settings.timeout, settings.max_concurrency)
+    buyer = Buyer(run, uuid.uuid4().hex, STAGE)
     reader = journal.Reader(folder)
-    caller = Caller(client, permits, reader, writer, settings, pricing.find(settings), provenance)
+    claims = Claims(reader, writer, buyer) if settings.journal is not None else None
+    prices = pricing.find(settings)
+    caller = Caller(client, permits, reader, writer, settings, prices, buyer, endpoint.takes, claims)
+    await caller.open()
     return Actor(caller, permits, governor, writer, client)
 
 
@@ -123,7 +132,7 @@ async def ask(asking: Asking) -> Outcome:
             if stop is None or stop.kind != "parameter":
                 break
             # the model is believed to refuse a parameter: the stage starts anew without it
-            await asyncio.to_thread(learn_refusals, endpoint, stop.parameter, asking.settings)
+            await asyncio.to_thread(learn_refusals, endpoint, stop, asking.settings, journal.Folder(asking.journal))
     except Exception as error:  # a defect, or what a command would end with
         rows, stop, is_cut_off = [], StopReason("fatal", f"{type(error).__name__}: {error}"), False
     samples = [sample for row in rows for sample in row]
@@ -149,14 +158,14 @@ async def _ask_once(asking: Asking, endpoint: Endpoint, longest_s: float) -> _As
     settings = asking.settings
     folder = journal.Folder(asking.journal)
     compaction.compact(folder)
-    actor = await open_actor(endpoint, settings, folder, asking.run)
+    actor = await open_actor(endpoint, settings, folder, asking.run, len(asking.prompts))
     window = asyncio.Semaphore(2 * settings.max_concurrency)
 
     async def one(prompt: str) -> list[Sample]:
         async with window:
             request = make_request(asking, endpoint, prompt)
             samples = await actor.caller.samples(request, asking.n, "custom", "rationale")
-        has_failed = any(sample.answer is None or _problem(sample) for sample in samples)
+        has_failed = any(sample.error is not None and sample.error.kind not in NOT_ASKED for sample in samples)
         actor.permits.count(rows=1, failed=has_failed)
         return samples
 
@@ -170,7 +179,7 @@ async def _ask_once(asking: Asking, endpoint: Endpoint, longest_s: float) -> _As
         for task in tasks:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        await actor.permits.flush()
+        await actor.caller.flush()
     finally:
         await close_actor(actor)
     defects = [result for result in results if isinstance(result, Exception)]
