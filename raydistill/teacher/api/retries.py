@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 
 from raydistill.teacher.api.errors import CallError
+from raydistill.teacher.limits.breaker import LONGEST_PAUSE_S
 
 LONGEST_WAIT_S = 60.0
 MOST_ASKED_S = 366 * 86400.0
@@ -24,11 +25,15 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 def backoff(attempt: int, first_s: float, error: CallError) -> float:
     """Return the seconds that one call waits after its attempt number `attempt`: exponential, with jitter.
 
-    It is no less than the server asks, but at most `LONGEST_WAIT_S`: longer waits are the governor's, for all calls.
+    It is no less than the server asks, but at most `LONGEST_WAIT_S`: longer waits are the governor's, for all calls. What
+    nobody would wait for (a day) is overlooked: the next call may be answered all the same.
     """
     ceiling = min(LONGEST_WAIT_S, first_s * 2 ** min(attempt - 1, 64))
     wait_s = random.uniform(0.5, 1.0) * ceiling
-    return min(LONGEST_WAIT_S, max(wait_s, error.retry_after or 0.0))
+    asked_s = error.retry_after or 0.0
+    if asked_s > LONGEST_PAUSE_S:
+        return wait_s
+    return min(LONGEST_WAIT_S, max(wait_s, asked_s))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
