@@ -25,8 +25,8 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 def backoff(attempt: int, first_s: float, error: CallError) -> float:
     """Return the seconds that one call waits after its attempt number `attempt`: exponential, with jitter.
 
-    It is no less than the server asks, but at most `LONGEST_WAIT_S`: longer waits are the governor's, for all calls. What
-    nobody would wait for (a day) is overlooked: the next call may be answered all the same.
+    It is no less than the server asks, but at most `LONGEST_WAIT_S`: longer waits are the governor's, for all calls.
+    What nobody would wait for (a day) is overlooked: the next call may be answered all the same.
     """
     ceiling = min(LONGEST_WAIT_S, first_s * 2 ** min(attempt - 1, 64))
     wait_s = random.uniform(0.5, 1.0) * ceiling

@@ -1,8 +1,8 @@
 """End a stage whose calls all fail: nobody should wait for hours on a server that is gone, or on a quota of a day.
 
 One rule: no call was answered for HOPELESS_ATTEMPTS attempts and HOPELESS_S seconds (RATE_WINDOW_S if there was a rate
-limit among them, and the longest pause that the server asked for), and no call is still out that was sent with the first
-of them.
+limit among them, and the longest pause that the server asked for), and no call is still out that was sent with the
+first of them.
 """
 
 from __future__ import annotations
