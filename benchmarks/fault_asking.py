@@ -18,8 +18,9 @@ from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.request import Request
-from raydistill.teacher.caller import Caller
-from raydistill.teacher.claims import Claims
+from raydistill.teacher.calls.caller import Caller
+from raydistill.teacher.calls.claims import Claims
+from raydistill.teacher.calls.stored_samples import Sample
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal import compaction
 from raydistill.teacher.journal.records import Buyer
@@ -30,7 +31,6 @@ from raydistill.teacher.limits.permits import Permits
 from raydistill.teacher.refused_parameters import learn_refusals
 from raydistill.teacher.samples import NOT_ASKED
 from raydistill.teacher.stage_limits import stage_limits
-from raydistill.teacher.stored_samples import Sample
 
 MODEL = "faulty"
 STAGE = "zero_shot"

@@ -111,7 +111,7 @@ def _settings(**changes: Any) -> dict[str, Any]:
 def _start(asking: Asking) -> BaseProcess:
     """Ask in a process of its own, forked from one that has imported everything already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["openai", "raydistill.teacher.caller", "fault_asking"])
+    context.set_forkserver_preload(["openai", "raydistill.teacher.calls.caller", "fault_asking"])
     process = context.Process(target=_ask_alone, args=(asking,), daemon=True)
     process.start()
     return process

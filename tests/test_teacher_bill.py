@@ -22,12 +22,12 @@ from raydistill.teacher.api import completions
 from raydistill.teacher.api import dialect as dialects
 from raydistill.teacher.api.reply import Reply
 from raydistill.teacher.api.usage import StatedUsage
+from raydistill.teacher.calls.purchase import groups
 from raydistill.teacher.journal import compaction, readings, records
 from raydistill.teacher.journal.scan import scan
 from raydistill.teacher.limits.messages import Limits
 from raydistill.teacher.limits.price import Price
 from raydistill.teacher.limits.tokens import TokenRatios
-from raydistill.teacher.purchase import groups
 from raydistill.teacher.spending import spending
 
 PRICE = Price.flat(1e-6, 1e-6, 4e-6)

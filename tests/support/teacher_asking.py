@@ -12,15 +12,15 @@ from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.request import Request
-from raydistill.teacher.caller import Caller
-from raydistill.teacher.claims import Claims
+from raydistill.teacher.calls.caller import Caller
+from raydistill.teacher.calls.claims import Claims
+from raydistill.teacher.calls.stored_samples import Sample
 from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits.governor import Governor
 from raydistill.teacher.limits.messages import Grant, Limits, Report
 from raydistill.teacher.limits.permits import Permits
 from raydistill.teacher.limits.price import Price
 from raydistill.teacher.limits.pricing import Prices
-from raydistill.teacher.stored_samples import Sample
 
 KEY = "sk-test-0123456789"
 SETTINGS = {"backoff_s": 0.01, "timeout": 20, "max_attempts": 4}

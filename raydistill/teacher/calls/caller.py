@@ -20,7 +20,11 @@ from raydistill.teacher.api.errors import CallError, Kind
 from raydistill.teacher.api.request import Request
 from raydistill.teacher.api.response import Response
 from raydistill.teacher.api.usage import Usage
-from raydistill.teacher.claims import POLL_S, Claims
+from raydistill.teacher.calls.claims import POLL_S, Claims
+from raydistill.teacher.calls.open_calls import OpenCalls
+from raydistill.teacher.calls.purchase import Books, NSupport, Purchase, amount, groups
+from raydistill.teacher.calls.stop_rules import StopRules, shown
+from raydistill.teacher.calls.stored_samples import Sample, StoredSamples, sample_of
 from raydistill.teacher.journal import JournalError
 from raydistill.teacher.journal.readings import Reading
 from raydistill.teacher.journal.records import Buyer
@@ -28,10 +32,6 @@ from raydistill.teacher.limits.amount import NOTHING, Amount
 from raydistill.teacher.limits.messages import StopReason
 from raydistill.teacher.limits.permits import Permit, Permits, Stopped
 from raydistill.teacher.limits.pricing import Prices
-from raydistill.teacher.open_calls import OpenCalls
-from raydistill.teacher.purchase import Books, NSupport, Purchase, amount, groups
-from raydistill.teacher.stop_rules import StopRules, shown
-from raydistill.teacher.stored_samples import Sample, StoredSamples, sample_of
 
 ROOM_BYTES = 1 << 16  # of the journal's storage that a call in flight may need
 MOST_ROOM_BYTES = 1 << 26
