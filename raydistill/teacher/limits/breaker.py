@@ -14,7 +14,7 @@ from raydistill.teacher.limits.messages import StopReason
 
 HOPELESS_ATTEMPTS = 20
 HOPELESS_S = 30.0
-RATE_WINDOW_S = 55.0  # many rate limits count by the minute
+RATE_WINDOW_S = 50.0  # many rate limits count by the minute
 LONGEST_PAUSE_S = 600.0  # that a server may ask for (Retry-After): a longer one is a quota, not a rate
 SAME_MOMENT_S = 1.0  # calls sent so close together are of one wave
 KINDS_OF_MESSAGE = 50  # that are counted
