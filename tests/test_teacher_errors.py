@@ -88,6 +88,7 @@ def test_an_empty_account_is_not_waited_for(code: str) -> None:
         ({"message": "only one is allowed", "param": "n"}, 4, "refused_n"),
         ({"message": "'n' must be 1"}, 4, "refused_n"),
         ({"message": "n > 1 is not supported"}, 2, "refused_n"),
+        ({"message": "only one is allowed", "param": "n"}, 2, "refused_n"),
         ({"message": "only n=1"}, 2, "refused_n"),
         ({"message": "n_cmpl must be at most 2"}, 4, "refused_n"),
         ({"message": "multiple completions are not available"}, 4, "refused_n"),
