@@ -1,10 +1,9 @@
-"""The journal's place: foreign folders are left alone, an id belongs to one journal, earlier versions are taken over."""
+"""The journal's place: foreign folders are left alone, a journal has one id, earlier versions are taken over."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def test_a_journal_of_version_1_is_taken_over_when_it_is_opened_to_write(tmp_pat
 
 
 @pytest.fixture(params=["local", "no links", "remote"])
-def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Folders on a local disk, on one without links, and on storage that cannot create exclusively."""
 
     def no_link(*_: object) -> None:
@@ -81,7 +80,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
         monkeypatch.setattr("os.link", no_link)
     elif request.param == "remote":
         monkeypatch.setattr(files, "filesystem", remote)
-    yield request.param
+    return str(request.param)
 
 
 def test_two_first_users_at_once_get_one_id(tmp_path: Path, kind: str) -> None:

@@ -13,6 +13,7 @@ from raydistill.teacher.journal.readings import rows
 from raydistill.teacher.journal.records import Entry, keys_of, kind_of
 from raydistill.teacher.journal.scan import scan
 
+
 class Group(NamedTuple):
     """What samples are counted by."""
 
