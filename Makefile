@@ -16,7 +16,7 @@ quick-test: ## run the tests that need neither Ray nor a training
 	pytest -m 'not slow' tests/test_answers.py tests/test_architecture.py tests/test_cli.py tests/test_curate.py \
 	  tests/test_docs.py tests/test_progress.py tests/test_prompts.py tests/test_readme.py tests/test_report.py \
 	  tests/test_report_sections.py tests/test_steps.py tests/test_store.py tests/test_tasks.py \
-	  tests/test_teacher_governor.py tests/test_teacher_journal.py
+	  tests/test_teacher_governor.py tests/test_teacher_inspect.py tests/test_journal_*.py
 
 lint: ## check style, types, imports between rooms, spelling
 	ruff check .

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -112,44 +113,48 @@ def test_a_storage_that_has_no_room_for_the_copy_keeps_the_segments(
     assert compaction.compact(folder) == 20
 
 
+class Onlooker:
+    """Makes a new reader again and again; what one has seen, no later one misses."""
+
+    def __init__(self, folder: Folder, replies: list[Entry]) -> None:
+        self.folder = folder
+        self.replies = replies
+        self.readers = [Reader(folder)]
+        self._seen = 0
+
+    def look(self) -> None:
+        reader = Reader(self.folder)
+        found = sum(text is not None for text in texts_of(reader, self.replies))
+        assert found >= self._seen
+        self._seen = found
+        assert len([*scan(self.folder)]) <= len(self.replies)
+        self.readers.append(reader)
+
+
 @KINDS
 def test_nothing_is_lost_or_counted_twice_where_runs_write_and_compact_at_once(tmp_path: Path, kind: str) -> None:
     folder = place(tmp_path, kind)
     replies = entries(240)
-    readers = [Reader(folder)]
+    onlookers = [Onlooker(folder, replies), Onlooker(folder, replies)]
     over = threading.Event()
 
     def write_all(mine: list[Entry]) -> None:
         for e in mine:
             write(folder, [e]).close()  # a segment of its own
 
-    def look() -> None:
-        readers.append(Reader(folder))
-        assert len([*scan(folder)]) <= len(replies)
-
-    seen = 0
-
-    def lose_sight_of_nothing() -> None:
-        nonlocal seen
-        found = sum(text is not None for text in texts_of(Reader(folder), replies))
-        assert found >= seen
-        seen = found
-
     def always(work: Callable[[], object]) -> None:
         while not over.is_set():
             work()
 
-    def compact() -> None:
-        compaction.compact(folder)
-
     with ThreadPoolExecutor(9) as pool:
-        side = [pool.submit(always, work) for work in (compact, compact, compact, look, lose_sight_of_nothing)]
+        side = [pool.submit(always, onlooker.look) for onlooker in onlookers]
+        side += [pool.submit(always, partial(compaction.compact, folder)) for _ in range(3)]
         for done in [pool.submit(write_all, replies[i::4]) for i in range(4)]:
             done.result()
         over.set()
         for done in side:
             done.result()
-    for reader in (*readers[::20], Reader(folder)):
+    for reader in (*onlookers[0].readers[::20], Reader(folder)):
         reader.refresh()
         assert texts_of(reader, replies) == [f"text {i}" for i in range(240)]
         assert not reader.damage

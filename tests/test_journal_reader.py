@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import tracemalloc
 from pathlib import Path
+from typing import IO
 
 import pytest
+from pyarrow.fs import FileInfo
 from support.journals import entries, entry, file_of, incompressible, note, place, reply, request, texts_of, write
 
-from raydistill.teacher.journal import Folder, Reader, Writer, compaction, frames
+from raydistill.teacher.journal import Folder, JournalError, Reader, Writer, compaction, frames
 from raydistill.teacher.journal import index as journal_index
 from raydistill.teacher.journal import writer as journal_writer
 from raydistill.teacher.journal.records import Entry
+from raydistill.teacher.journal.scan import scan
 
 KINDS = pytest.mark.parametrize("kind", ["local", "remote"])
 
@@ -87,10 +91,18 @@ def test_a_refresh_reads_what_is_new_and_nothing_again(
     asyncio.run(run())
     reader.refresh()
     decoded: list[bytes] = []
-    monkeypatch.setattr("raydistill.teacher.journal.segments.decode", decoded.append)
     opened: list[str] = []
     real = Folder.open
-    monkeypatch.setattr(Folder, "open", lambda self, name, *rest: opened.append(name) or real(self, name, *rest))
+
+    def note_opened(self: Folder, name: str, *rest: int) -> IO[bytes]:
+        opened.append(name)
+        return real(self, name, *rest)
+
+    def note_decoded(line: bytes) -> None:
+        decoded.append(line)
+
+    monkeypatch.setattr(Folder, "open", note_opened)
+    monkeypatch.setattr("raydistill.teacher.journal.segments.decode", note_decoded)
     reader.refresh()
     assert decoded == []
     assert not any(name.startswith("sealed") for name in opened)
@@ -238,3 +250,55 @@ def test_a_reader_keeps_few_files_open(tmp_path: Path, monkeypatch: pytest.Monke
     for _ in range(2):
         assert texts_of(reader, replies) == [f"text {i}" for i in range(12)]
     assert file_of(tmp_path, "JOURNAL.json")
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["new reader", "refresh"])
+def test_a_listing_that_misses_a_segment_under_both_names_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """A folder is not listed in one moment: a segment may be sealed and deleted in between, and is in neither place."""
+    folder = Folder(str(tmp_path))
+    replies = entries(3)
+    write(folder, replies).close()
+    reader = None if late else Reader(folder)
+    assert compaction.compact(folder) == 3
+    real = Folder.files
+    listings = 0
+
+    def miss_once(self: Folder) -> dict[str, FileInfo]:
+        nonlocal listings
+        listings += 1
+        files = real(self)
+        return {name: info for name, info in files.items() if listings > 1 or not name.startswith("sealed")}
+
+    monkeypatch.setattr(Folder, "files", miss_once)
+    if reader is None:
+        reader = Reader(folder)
+    else:
+        reader.refresh()
+    assert [len(reader._index.find(e["keys"][0])) for e in replies] == [1 if late else 2] * 3
+    assert texts_of(reader, replies) == ["text 0", "text 1", "text 2"]
+    listings = 0
+    assert len([*scan(folder)]) == 3
+
+
+def test_storage_that_fails_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder(str(tmp_path))
+    write(folder, entries(3)).close()
+    reader = Reader(folder)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Folder, "open", fail)
+    for work in (
+        reader.refresh,
+        lambda: Reader(folder),
+        lambda: reader.get(request(1).keys([0])[0]),
+        lambda: [*scan(folder)],
+    ):
+        with pytest.raises(JournalError, match=r"cannot be read: .*Input/output error") as caught:
+            work()  # type: ignore[operator]
+        assert caught.value.hint
+    monkeypatch.undo()
+    assert texts_of(reader, entries(3)) == ["text 0", "text 1", "text 2"]

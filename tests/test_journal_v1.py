@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow.fs as pafs
 import pytest
 
 from raydistill.teacher.journal import Damage, Folder, Reader, compaction
@@ -58,8 +59,6 @@ def test_every_answer_is_read_where_it_lies(name: str) -> None:
 @each_journal
 @pytest.mark.parametrize("kind", ["local", "remote"])
 def test_every_answer_is_read_when_it_is_sealed(tmp_path: Path, name: str, kind: str) -> None:
-    import pyarrow.fs as pafs
-
     path = tmp_path / "journal"
     shutil.copytree(DATA / name, path)
     folder = Folder(str(path))

@@ -22,15 +22,16 @@ class Frame:
         entries: list[Entry] = []
         near = self._near
         for begin, end in ((near, len(self.lines)), (0, near)):
-            position = self.lines.find(sought, begin, end)
-            while position >= 0 and len(entries) < count:
+            while len(entries) < count:
+                position = self.lines.find(sought, begin, end)
+                if position < 0:
+                    break
                 line_begin = self.lines.rfind(b"\n", 0, position) + 1
-                line_end = self.lines.index(b"\n", position) + 1
-                entry = decode(self.lines[line_begin:line_end])
+                begin = self.lines.index(b"\n", position) + 1
+                entry = decode(self.lines[line_begin:begin])
                 if entry is not None and key in keys_of(entry):
                     entries.append(entry)
                     self._near = line_begin
-                position = self.lines.find(sought, line_end, end)
         return entries
 
 

@@ -21,7 +21,7 @@ from raydistill.teacher.journal.problems import JournalError
 FORMAT = "raydistill-journal"
 VERSION = 2
 NAME = "JOURNAL.json"
-_SETTLE_S = 0.5  # where nothing is created exclusively: of several first users within this time the last one wins
+_SETTLE_S = 1.0  # where nothing is created exclusively: of several first users within this time the last one wins
 
 
 def is_marker(name: str) -> bool:
@@ -71,8 +71,7 @@ def create(fs: pafs.FileSystem, path: str) -> None:
     """Write the marker of a new journal, unless somebody else is faster."""
     marker = {"format": FORMAT, "version": VERSION, "id": uuid.uuid4().hex}
     if not files.is_local(fs):
-        _write(fs, path, marker)
-        time.sleep(_SETTLE_S)
+        _create_remote(fs, path, marker)
         return
     with _written_beside(fs, path, marker) as temporary:
         try:
@@ -82,6 +81,16 @@ def create(fs: pafs.FileSystem, path: str) -> None:
                 return
             os.replace(temporary, path)  # storage without links, or an empty marker
             time.sleep(_SETTLE_S)
+
+
+def _create_remote(fs: pafs.FileSystem, path: str, marker: dict[str, Any]) -> None:
+    """Write a marker if there is none, and wait until it, or another first user's, stays."""
+    if read(fs, path) is None:
+        _write(fs, path, marker)
+    before = None
+    while before is None or read(fs, path) != before:
+        before = read(fs, path)
+        time.sleep(_SETTLE_S)
 
 
 def upgrade(fs: pafs.FileSystem, path: str, marker: dict[str, Any]) -> None:

@@ -98,10 +98,9 @@ class Reader:
             places = self._index.find(key)
             if not places:
                 return None
-            if self._last is not None and self._last[0] == places:
-                answer = self._last[1].answer(key)  # another sample of the same reply
-                if answer is not None:
-                    return answer
+            answer = self._from_last(key, places)
+            if answer is not None:
+                return answer
             try:
                 return self._newest(key, places)
             except FileGone as gone:  # sealed by somebody meanwhile: look for the file it went into
@@ -111,11 +110,23 @@ class Reader:
             except OSError as error:
                 raise unreadable(self.folder.path, error) from None
 
+    def _from_last(self, key: str, places: list[int]) -> Answer | None:
+        """Return the answer if it is another sample of the reply that was read last, and stands nowhere else."""
+        if self._last is None:
+            return None
+        last_places, reading = self._last
+        if places != last_places or key not in keys_of(reading.entry):
+            return None
+        return reading.answer(key)
+
     def _newest(self, key: str, places: list[int]) -> Answer | None:
         """Return the answer of the newest reply that can be read; if none can, the newest of those."""
-        entries: list[Entry] = []
-        for place, count in Counter(places).items():
-            entries += self._stored.entries(place, key, count)
+        if len(places) == 1:
+            entries = self._stored.entries(places[0], key, 1)
+        else:
+            entries = []
+            for place, count in Counter(places).items():
+                entries += self._stored.entries(place, key, count)
         entries.sort(key=lambda entry: entry["time"], reverse=True)
         unreadable_answer = None
         for entry in entries:
