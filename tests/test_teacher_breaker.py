@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from raydistill.teacher.limits.breaker import HOPELESS_ATTEMPTS, HOPELESS_S, LONGEST_PAUSE_S, RATE_WINDOW_S
+from raydistill.teacher.limits.breaker import (
+    HOPELESS_ATTEMPTS,
+    HOPELESS_S,
+    KINDS_OF_MESSAGE,
+    LONGEST_PAUSE_S,
+    RATE_WINDOW_S,
+    Breaker,
+)
+from raydistill.teacher.limits.concurrency import DEFAULT_PAUSE_S, RECOVER_S
 from raydistill.teacher.limits.governor import FEW_FAILED, Governor
 from raydistill.teacher.limits.messages import Limits, Report
 
@@ -107,3 +115,67 @@ def test_more_failed_rows_than_may_end_the_stage() -> None:
     assert small.report(counts={"failed": 1.0}) == "failures"
     unlimited = Stage()
     assert unlimited.report(counts={"failed": 1e6}) == ""
+
+
+def test_an_answer_forgets_rate_limits_pauses_and_messages() -> None:
+    stage = Stage()
+    stage.report(failures={"HTTP 429": 500}, throttled=300.0)
+    stage.report(successes=1)
+    assert stage.fail_for(HOPELESS_S + 3) == "hopeless"
+    assert stage.governor.stop is not None
+    assert DOWN in stage.governor.stop.message
+    assert "429" not in stage.governor.stop.message
+    assert "500" not in stage.governor.stop.message
+
+
+def test_the_message_says_how_long_and_how_often() -> None:
+    stage = Stage()
+    stage.now += 120
+    stage.report(failures={"the call timed out": 64, "reset": 3}, failing_since_s=120.0)
+    assert stage.governor.stop is not None
+    assert stage.governor.stop.message == "no call was answered for 120 s, 67 failed: the call timed out"
+
+
+def test_calls_of_the_same_wave_may_yet_be_answered_later_ones_prove_nothing() -> None:
+    stage = Stage()
+    stage.now += 60
+    out = {"failures": {DOWN: 64}, "failing_since_s": 60.0, "in_flight": 1}
+    assert stage.report(**out, oldest_s=59.5) == ""
+    assert stage.report(in_flight=1, oldest_s=58.5) == "hopeless"
+
+
+def test_messages_of_many_kinds_are_counted_as_far_as_it_helps() -> None:
+    breaker = Breaker()
+    breaker.failed({DOWN: 1}, 0.0, 100.0)
+    for i in range(1000):
+        breaker.failed({f"request {i} failed": 1}, 0.0, 100.0)
+    breaker.failed({DOWN: 1}, 0.0, 100.0)
+    assert breaker.commonest == DOWN
+    reason = breaker.reason(None, 1000.0)
+    assert reason is not None
+    assert "1002 failed" in reason.message
+    assert len(breaker._messages) == KINDS_OF_MESSAGE
+    assert Breaker().commonest == ""
+
+
+def test_a_pause_that_the_server_asks_for_is_a_pause_for_all() -> None:
+    stage = Stage()
+    stage.report(failures={"HTTP 429": 1}, throttled=LONGEST_PAUSE_S)
+    assert stage.governor.snapshot().paused_s == LONGEST_PAUSE_S
+    assert stage.governor.exchange(Report("b", waiting=1)).pause_s == LONGEST_PAUSE_S
+
+
+def test_after_a_rate_limit_concurrency_grows_back_in_half_a_minute() -> None:
+    stage = Stage()
+    stage.report(throttled=0.0)
+    assert stage.governor.snapshot().concurrency == 32
+    assert stage.governor.snapshot().paused_s == DEFAULT_PAUSE_S
+    stage.now += 0.9
+    stage.report(throttled=0.0)  # of the same burst
+    assert stage.governor.snapshot().concurrency == 32
+    stage.now += DEFAULT_PAUSE_S + RECOVER_S / 4
+    stage.report()
+    assert stage.governor.snapshot().concurrency == 48
+    stage.now += RECOVER_S / 4
+    stage.report()
+    assert stage.governor.snapshot().concurrency == 64
