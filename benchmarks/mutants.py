@@ -164,7 +164,9 @@ def _constants(value: object) -> Iterator[ast.expr]:
 def _calls(node: ast.Call) -> Iterator[ast.expr]:
     if isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
         yield ast.Call(ast.Name(FUNCTIONS[node.func.id], ast.Load()), node.args, node.keywords)
-    elif len(node.args) >= 2 and isinstance(node.args[0], SIMPLE) and isinstance(node.args[1], SIMPLE):
+        return
+    simple = [argument for argument in node.args[:2] if isinstance(argument, SIMPLE)]
+    if len({ast.unparse(argument) for argument in simple}) == 2:
         yield ast.Call(node.func, [node.args[1], node.args[0], *node.args[2:]], node.keywords)
 
 

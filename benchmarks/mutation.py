@@ -12,14 +12,18 @@ from __future__ import annotations
 import argparse
 import compileall
 import json
+import multiprocessing
 import random
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import NamedTuple
 
 import mutation_tests
 from mutants import Mutant, mutants
@@ -47,6 +51,17 @@ FEWEST = 2  # mutants of a module
 SHOWN = 150  # characters
 
 
+class Options(NamedTuple):
+    """What the command line says."""
+
+    mutants: int
+    seed: int
+    seconds: float
+    only: list[str]
+    reach: Path | None
+    jobs: int
+
+
 def main() -> None:
     """Draw, run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -55,7 +70,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of tests for each mutant, the fastest first")
     parser.add_argument("--only", nargs="*", default=[], help="modules, if not all")
     parser.add_argument("--reach", type=Path, help="keep what the tests reach in this file, or take it from there")
-    options = parser.parse_args()
+    parser.add_argument("--jobs", type=int, default=2)
+    options = Options(**vars(parser.parse_args()))
     paths = options.only or _modules()
     sample = _sample(paths, options.mutants, options.seed)
     mutation_tests.load_libraries()
@@ -65,7 +81,7 @@ def main() -> None:
         compileall.compile_dir(root / "raydistill", quiet=2)
         reach = _reach(root, options.reach)
         sys.dont_write_bytecode = True
-        survivors = _run(root, sample, reach, options.seconds)
+        survivors = _run(root, sample, reach, options)
     _print(sample, survivors)
 
 
@@ -106,22 +122,52 @@ def _reach(root: Path, file: Path | None) -> mutation_tests.Reach:
     return reach
 
 
-def _run(root: Path, sample: Iterable[Mutant], reach: mutation_tests.Reach, seconds: float) -> list[Mutant]:
+def _run(root: Path, sample: Sequence[Mutant], reach: mutation_tests.Reach, options: Options) -> list[Mutant]:
     """Return the mutants that no test notices."""
     survivors = []
-    for mutant in sample:
+    roots: list[Path] = []
+    for job in range(options.jobs):
+        roots.append(root.with_name(f"job-{job}"))
+        shutil.copytree(root, roots[-1])
+    fork = multiprocessing.get_context("fork")
+    free: SimpleQueue[Path] = fork.SimpleQueue()
+    for path in roots:
+        free.put(path)
+    with ProcessPoolExecutor(options.jobs, fork, _Worker.begin, (free, reach, options.seconds)) as pool:
+        for mutant, tests in zip(sample, pool.map(_Worker.survived, sample), strict=True):
+            if tests is not None:
+                survivors.append(mutant)
+                shown = f"{mutant.before[:SHOWN]}  ->  {mutant.after[:SHOWN]}"
+                print(f"survived {tests} tests: {mutant.path}:{mutant.line}  {shown}", flush=True)
+    return survivors
+
+
+class _Worker:
+    """A process that runs mutants in a tree of its own."""
+
+    root: Path
+    reach: mutation_tests.Reach
+    seconds: float
+
+    @classmethod
+    def begin(cls, free: SimpleQueue[Path], reach: mutation_tests.Reach, seconds: float) -> None:
+        """Take one of the trees that are free."""
+        cls.root = free.get()
+        cls.reach = reach
+        cls.seconds = seconds
+
+    @classmethod
+    def survived(cls, mutant: Mutant) -> int | None:
+        """Return how many tests a mutant has survived; None if one of them noticed it."""
         tests = []
-        left = seconds
-        for test in reach.of(mutant):
-            left -= reach.seconds[test]
+        left = cls.seconds
+        for test in cls.reach.of(mutant):
+            left -= cls.reach.seconds[test]
             if left > 0:
                 tests.append(test)
-        hang_s = mutation_tests.timeout(tests, reach.seconds)
-        if not tests or not mutation_tests.is_noticed(root, mutant, tests, hang_s):
-            survivors.append(mutant)
-            shown = f"{mutant.before[:SHOWN]}  ->  {mutant.after[:SHOWN]}"
-            print(f"survived {len(tests)} tests: {mutant.path}:{mutant.line}  {shown}", flush=True)
-    return survivors
+        if tests and mutation_tests.is_noticed(cls.root, mutant, tests, cls.reach.seconds):
+            return None
+        return len(tests)
 
 
 def _print(sample: Collection[Mutant], survivors: Collection[Mutant]) -> None:

@@ -24,8 +24,8 @@ from mutants import Mutant
 LIBRARIES = ("aiohttp", "genai_prices", "httpx2", "hypothesis", "openai", "pyarrow.parquet", "pydantic", "ray")
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "--durations=0", "--hypothesis-seed=0", "--no-header"]
 LONGEST_TEST_S = 8.0  # a test that takes longer is left out
-SLOWER = 4.0  # times as long as before a test may take
-START_S = 30.0
+HANGS_S = 8.0  # a test may take so much longer than without a fault,
+SLOWER = 4.0  # or so many times as long
 
 
 class Reach(NamedTuple):
@@ -50,7 +50,7 @@ class Reach(NamedTuple):
 class _Listener:
     """A plugin of pytest: leaves out what starts Ray, notes what passes, and says to coverage which test runs."""
 
-    def __init__(self, measured: coverage.Coverage | None) -> None:
+    def __init__(self, measured: coverage.Coverage) -> None:
         self.seconds: dict[str, float] = {}
         self._measured = measured
 
@@ -64,13 +64,25 @@ class _Listener:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        if self._measured is not None:
-            self._measured.switch_context(item.nodeid)
+        self._measured.switch_context(item.nodeid)
         yield
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and report.passed:
             self.seconds[report.nodeid] = report.duration
+
+
+class _Watch:
+    """A plugin of pytest: ends the process if a test hangs."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds = seconds
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        signal.setitimer(signal.ITIMER_REAL, HANGS_S + SLOWER * self._seconds.get(item.nodeid, 0.0))
+        yield
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
 def load_libraries() -> None:
@@ -109,25 +121,26 @@ def reach(root: Path, paths: Collection[str], test_files: list[str]) -> Reach:
     return Reach(by_file, seconds)
 
 
-def is_noticed(root: Path, mutant: Mutant, tests: list[str], expected_s: float) -> bool:
-    """Return whether one of `tests` fails with a fault in the copy at `root`, or takes far too long."""
+def is_noticed(root: Path, mutant: Mutant, tests: list[str], seconds: dict[str, float]) -> bool:
+    """Return whether one of `tests` fails with a fault in the copy at `root`, or takes far longer than `seconds`."""
     file = root / mutant.path
     source = file.read_bytes()
     status = file.stat()
     file.write_bytes(mutant.applied(source))
     later = time.time() + 1e6  # no compiled file is taken for it
     os.utime(file, (later, later))
+    expected_s = sum(seconds[test] for test in tests)
+    timeout_s = HANGS_S + SLOWER * expected_s + HANGS_S * len(tests)
+
+    def run() -> int:
+        return int(pytest.main([*OPTIONS, *tests], plugins=[_Watch(seconds)]))
+
     try:
-        code = _fork(root, lambda: int(pytest.main([*OPTIONS, *tests], plugins=[_Listener(None)])), expected_s)
+        code = _fork(root, run, timeout_s)
     finally:
         file.write_bytes(source)
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     return code != 0
-
-
-def timeout(tests: list[str], seconds: dict[str, float]) -> float:
-    """Return after how long tests hang (seconds)."""
-    return START_S + SLOWER * sum(seconds[test] for test in tests)
 
 
 def _fork(root: Path, run: Callable[[], int], timeout_s: float) -> int:
