@@ -96,20 +96,26 @@ def test_two_compactions_at_once_of_a_compacted_file_leave_no_doubles(tmp_path: 
     check(folder, "journal_v1_mixed")
 
 
+@pytest.mark.parametrize("reads", [0, 1, 3])
 def test_a_compacted_file_that_the_storage_does_not_give_is_no_damaged_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: int
 ) -> None:
     shutil.copytree(DATA / "journal_v1_mixed", tmp_path / "a")
     folder = Folder(str(tmp_path / "a"))
     names = folder.names()
 
-    class Failing(io.BytesIO):
+    class Failing(io.FileIO):
+        left = reads
+
         def read(self, size: int | None = -1) -> bytes:
-            raise OSError("the network is down")
+            if not self.left:
+                raise OSError("the network is down")
+            self.left -= 1
+            return super().read(-1 if size is None else size)
 
     class FailingStorage(pafs.SubTreeFileSystem):
         def open_input_file(self, path: str) -> pa.PythonFile:
-            return pa.PythonFile(Failing(bytes(1000)), "r")
+            return pa.PythonFile(Failing(str(tmp_path / "a" / path)), "r")
 
     whole = (folder.fs, folder.root)
     folder.fs, folder.root = FailingStorage(str(tmp_path / "a"), pafs.LocalFileSystem()), "."
