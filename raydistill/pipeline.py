@@ -18,7 +18,7 @@ from raydistill.config import Affects, Settings
 from raydistill.curation import curate, judge_stage
 from raydistill.method import methods
 from raydistill.run_context import RunContext
-from raydistill.runtime import cache, run_log
+from raydistill.runtime import cache, run_lock, run_log
 from raydistill.runtime.files import identity
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.result import RunResult
@@ -45,6 +45,7 @@ def run(settings: Settings, progress: Progress | None = None) -> RunResult:
     settings = settings.absolute()
     store = Store(settings.run_path)
     with ExitStack() as stack:
+        stack.enter_context(run_lock.hold(store, "raydistill run"))
         stack.enter_context(run_log.attach(store))
         report = _run_stages(RunContext(settings, store, progress or Progress(), stack))
     return RunResult(store.path, report)

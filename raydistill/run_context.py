@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from raydistill import __version__
 from raydistill.config import Affects, Settings
-from raydistill.runtime import ray_connection
+from raydistill.runtime import ray_connection, run_id
 from raydistill.runtime.files import identity
 from raydistill.runtime.progress import Progress
 from raydistill.runtime.stage_formats import STAGE_FORMATS
@@ -34,6 +34,7 @@ class RunContext:
         self._teacher = stack.enter_context(ExitStack())
         written = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
         store.write_text("settings.yaml", written)
+        run_id.load(store)  # from now on the run is known by it, wherever its directory is moved
         progress.say(f"raydistill {__version__} · run directory {store.path}")
 
     def stage(

@@ -24,10 +24,10 @@ from raydistill.teacher.api.request import Request
 from raydistill.teacher.batch import collector
 from raydistill.teacher.batch.batch_api import BatchApi
 from raydistill.teacher.batch.pending_batches import Note, Notes
+from raydistill.teacher.calls.purchase import Purchase
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits.messages import Limits
-from raydistill.teacher.purchase import Purchase
 from raydistill.teacher.spending import spending
 
 KEY = "sk-batch-0123456789abcdef"

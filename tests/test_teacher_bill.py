@@ -7,6 +7,8 @@ the most that the server can have charged.
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +24,12 @@ from raydistill.teacher.api import completions
 from raydistill.teacher.api import dialect as dialects
 from raydistill.teacher.api.reply import Reply
 from raydistill.teacher.api.usage import StatedUsage
+from raydistill.teacher.calls.purchase import groups
 from raydistill.teacher.journal import compaction, readings, records
 from raydistill.teacher.journal.scan import scan
 from raydistill.teacher.limits.messages import Limits
 from raydistill.teacher.limits.price import Price
 from raydistill.teacher.limits.tokens import TokenRatios
-from raydistill.teacher.purchase import groups
 from raydistill.teacher.spending import spending
 
 PRICE = Price.flat(1e-6, 1e-6, 4e-6)
@@ -305,3 +307,35 @@ def test_runs_that_share_a_journal_at_once_buy_nothing_twice(server: simulated.T
     )
     assert all(samples[0].answer for samples in both[0].samples)
     assert server.stats()["requests"] <= 1.05 * len(requests)
+
+
+def test_a_journal_that_cannot_be_written_is_noticed_before_anything_is_bought(
+    server: simulated.Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gone(journal.Folder):  # a disk that is unmounted after it was looked at
+        def __init__(self, path: str) -> None:
+            super().__init__(path)
+            shutil.rmtree(path)
+
+    monkeypatch.setattr(journal, "Folder", Gone)
+    outcome = buy(server, tmp_path / "journal", [(request(i), 8) for i in range(50)])
+    assert outcome.governor.stop is not None
+    assert outcome.governor.stop.kind == "journal"
+    assert str(tmp_path / "journal") in outcome.governor.stop.message
+    assert server.stats()["requests"] == 0
+
+
+def test_who_sleeps_between_two_attempts_is_woken_by_a_stop(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"status": 500, "headers": {"Retry-After": "50"}}])
+    started = time.monotonic()
+    outcome = buy(
+        server,
+        tmp_path,
+        [(request(i), 1) for i in range(4)],
+        max_attempts=8,
+        limits=Limits(max_concurrency=4),
+        stop_after=0.3,
+    )
+    assert time.monotonic() - started < 5
+    kinds = {samples[0].error.kind for samples in outcome.samples if samples[0].error}
+    assert kinds == {"stopped"}

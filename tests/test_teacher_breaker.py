@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raydistill.teacher.limits.breaker import HOPELESS_ATTEMPTS, HOPELESS_S, LONGEST_PAUSE_S
+from raydistill.teacher.limits.breaker import HOPELESS_ATTEMPTS, HOPELESS_S, LONGEST_PAUSE_S, RATE_WINDOW_S
 from raydistill.teacher.limits.governor import FEW_FAILED, Governor
 from raydistill.teacher.limits.messages import Limits, Report
 
@@ -83,13 +83,19 @@ def test_a_pause_that_the_server_asks_for_is_waited_for_once() -> None:
     assert stage.report(failures={"HTTP 429": 64}, throttled=300.0) == "hopeless"
 
 
+def test_a_rate_limit_of_a_minute_is_waited_out() -> None:
+    stage = Stage()
+    assert stage.fail_for(RATE_WINDOW_S - 2, throttled=0.0) == ""
+    assert stage.fail_for(5, throttled=0.0) == "hopeless"
+
+
 def test_nobody_waits_for_a_quota_of_a_day() -> None:
     stage = Stage()
     stage.report(failures={"HTTP 429": 1}, throttled=86_400.0)
     grant = stage.governor.exchange(Report("b", waiting=1))
     assert grant.pause_s < 2
     assert LONGEST_PAUSE_S < 86_400
-    assert stage.fail_for(HOPELESS_S + 2, throttled=86_400.0) == "hopeless"
+    assert stage.fail_for(RATE_WINDOW_S + 2, throttled=86_400.0) == "hopeless"
 
 
 def test_more_failed_rows_than_may_end_the_stage() -> None:

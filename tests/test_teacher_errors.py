@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from raydistill.teacher.api import error_classification, retries
 from raydistill.teacher.api.dialect import load
@@ -86,6 +88,7 @@ def test_an_empty_account_is_not_waited_for(code: str) -> None:
         ({"message": "only one is allowed", "param": "n"}, 4, "refused_n"),
         ({"message": "'n' must be 1"}, 4, "refused_n"),
         ({"message": "n > 1 is not supported"}, 2, "refused_n"),
+        ({"message": "only one is allowed", "param": "n"}, 2, "refused_n"),
         ({"message": "only n=1"}, 2, "refused_n"),
         ({"message": "n_cmpl must be at most 2"}, 4, "refused_n"),
         ({"message": "multiple completions are not available"}, 4, "refused_n"),
@@ -122,6 +125,50 @@ def test_a_refused_parameter_is_named_as_it_was_sent(message: str, param: str | 
     assert call_error.param == (refused or param or "")
 
 
+@pytest.mark.parametrize(
+    ("error", "refused", "is_guess"),
+    [
+        ({"message": NOT_SUPPORTED.format("seed"), "param": "seed"}, "seed", False),
+        ({"message": NOT_SUPPORTED.format("seed"), "param": "body.seed"}, "seed", False),
+        ({"message": NOT_SUPPORTED.format("seed"), "code": "unsupported_parameter"}, "seed", False),
+        ({"message": "seed: no", "type": "extra_forbidden"}, "seed", False),
+        ({"message": "no", "code": "unknown_parameter", "param": "seed"}, "seed", False),
+        ({"message": "no 0", "code": "unsupported_value", "param": "temperature"}, "temperature", False),
+        ({"message": NOT_SUPPORTED.format("seed")}, "seed", True),
+        ({"message": NOT_SUPPORTED.format("seed"), "param": "None"}, "seed", True),
+        ({"message": NOT_SUPPORTED.format("seed"), "code": "400", "type": "invalid_request_error"}, "seed", True),
+        ({"message": "Content not allowed by policy: how to stop a treatment"}, "stop", True),
+        ({"message": "Not allowed: how to stop a treatment", "param": "messages"}, "", False),
+        ({"message": "Not allowed: how to stop a treatment", "code": "content_filter", "param": "prompt"}, "", False),
+        ({"message": "too large", "code": "invalid_value", "param": "max_tokens"}, "", False),
+        ({"message": "no", "code": "unknown_parameter"}, "", False),
+    ],
+)
+def test_what_the_server_names_is_believed_and_what_its_text_sounds_like_is_a_guess(
+    error: dict[str, str], refused: str, is_guess: bool
+) -> None:
+    call_error = classify(400, error, dialect="chat")
+    assert (call_error.kind == "refused") == bool(refused)
+    assert call_error.is_guess == is_guess
+    if refused:
+        assert call_error.param == refused
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "is_guess"),
+    [
+        ({"message": "only one", "param": "n"}, "refused_n", False),
+        ({"message": "This model does not support 'n' > 1.", "code": "unsupported_value"}, "refused_n", False),
+        ({"message": "'n' must be 1"}, "refused_n", True),
+        ({"message": "solve for n: not allowed", "param": "messages"}, "fatal", False),
+        ({"message": "solve for n: not allowed", "code": "content_filter"}, "refused_n", True),
+    ],
+)
+def test_a_refused_n_is_believed_by_its_name(error: dict[str, str], kind: str, is_guess: bool) -> None:
+    call_error = classify(400, error, n=4)
+    assert (call_error.kind, call_error.is_guess) == (kind, is_guess)
+
+
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
 @pytest.mark.parametrize(
     ("headers", "seconds"),
@@ -131,7 +178,12 @@ def test_a_refused_parameter_is_named_as_it_was_sent(message: str, param: str | 
         ({"retry-after-ms": "250"}, 0.25),
         ({"retry-after-ms": "250", "Retry-After": "3"}, 0.25),
         ({"retry-after-ms": "-5"}, 0.0),
+        ({"Retry-After": " 3 "}, 3.0),
+        ({"Retry-After": "3, 7"}, 3.0),
+        ({"retry-after-ms": "", "Retry-After": "3"}, 3.0),
+        ({"retry-after-ms": "soon", "Retry-After": "3"}, 3.0),
         ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "-3"}, None),
         ({"retry-after-ms": "soon"}, None),
         ({}, None),
     ],
@@ -149,14 +201,60 @@ def test_retry_after_as_a_date(status: int, offset: float, least: float, most: f
     assert least <= retry_after <= most
 
 
-def test_no_wait_is_shorter_than_the_server_asks_or_longer_than_the_limit() -> None:
-    asked = classify(503, {"message": "x"}, headers={"Retry-After": "100"})
-    assert retries.backoff(1, 0.5, asked) == 100
+@pytest.mark.parametrize("hours", [-24, -1, 0, 1, 24])
+def test_a_date_counts_from_the_replys_own_date(hours: float) -> None:
+    """A server whose clock is an hour ahead asks for 30 seconds, not for an hour."""
+    servers_now = time.time() + 3600 * hours
+    headers = {
+        "Date": email.utils.formatdate(servers_now, usegmt=True),
+        "Retry-After": email.utils.formatdate(servers_now + 30, usegmt=True),
+    }
+    assert classify(429, {"message": "x"}, headers=headers).retry_after == 30
+    headers["Date"] = "yesterday"
+    without = classify(429, {"message": "x"}, headers=headers).retry_after
+    assert without is not None
+    assert abs(without - max(0, 3600 * hours + 30)) < 2
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Retry-After": "9" * 400},
+        {"Retry-After": "99999999999"},
+        {"retry-after-ms": "inf"},
+        {"retry-after-ms": "1e300"},
+        {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"},
+    ],
+)
+def test_no_wait_is_endless(headers: dict[str, str]) -> None:
+    call_error = classify(429, {"message": "x"}, headers=headers)
+    assert call_error.retry_after == retries.MOST_ASKED_S
+    assert retries.backoff(1, 0.5, call_error) <= retries.LONGEST_WAIT_S
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
+@example("", "Mon, 01 Jan 0001 00:00:00 +2359", "")
+@example("", "Fri, 31 Dec 9999 23:59:59 -2359", "")
+@example("", "Mon, 01 Jan 2026 00:00:00 -0000", "Mon, 01 Jan 2026 00:00:00")
+@example("nan", "\u0663", "9" * 400 + "d")
+def test_whatever_a_header_holds_a_wait_is_finite(milliseconds: str, seconds: str, date: str) -> None:
+    headers = {"retry-after-ms": milliseconds, "retry-after": seconds, "date": date}
+    for wait_s in (retries.retry_after(headers), retries.duration(milliseconds), retries.duration(date)):
+        assert wait_s is None or 0 <= wait_s <= retries.MOST_ASKED_S
+
+
+def test_a_call_waits_as_long_as_the_server_asks_within_a_minute() -> None:
+    asked = classify(503, {"message": "x"}, headers={"Retry-After": "45"})
+    assert retries.backoff(1, 0.5, asked) == 45
+    day = classify(429, {"message": "x"}, headers={"Retry-After": "86400"})
+    assert retries.backoff(1, 0.5, day) <= 0.5  # nobody waits for it
+    assert day.retry_after == 86400  # which the governor decides about
     silent = classify(503, {"message": "x"})
     for attempt in range(1, 12):
         ceiling = min(retries.LONGEST_WAIT_S, 0.5 * 2 ** (attempt - 1))
         for _ in range(20):
             assert ceiling / 2 <= retries.backoff(attempt, 0.5, silent) <= ceiling
+    assert retries.backoff(10_000, 0.5, silent) <= retries.LONGEST_WAIT_S
 
 
 @pytest.mark.parametrize(

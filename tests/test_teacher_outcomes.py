@@ -172,6 +172,16 @@ def test_an_error_status_costs_nothing_unless_a_gateway_speaks_for_a_server_behi
     assert (error.status, error.is_unknown) == (status, status in (502, 504, 520, 524))
 
 
+def test_an_error_that_says_that_tokens_were_generated_may_have_been_paid() -> None:
+    message = "Could not finish the message because max_tokens or model output limit was reached."
+
+    async def answer(http: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": message}}, status=400)
+
+    error = error_from(serving(answer))
+    assert (error.kind, error.code, error.is_unknown) == ("fatal", "output_limit_reached", True)
+
+
 @pytest.mark.parametrize("then", ["close", "reset", "hold"])
 def test_the_status_of_an_error_counts_though_its_body_does_not_come(then: str) -> None:
     talk = replying(head(100, "429 Slow Down", "Retry-After: 7"), b'{"error"', then=then)

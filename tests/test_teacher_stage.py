@@ -52,7 +52,7 @@ def test_zero_shot_with_faults_ledger_equals_server_and_a_second_run_is_free(
     server.script(
         [
             {"match": "Ann has 7 ", "call": "rationale", "status": 500, "times": 1},
-            {"match": "Ann has 9 ", "call": "answer", "body": "junk", "times": 1},
+            {"match": "Ann has 9 ", "call": "answer", "status": 503, "body": "busy", "times": 1},
             {"call": "rationale", "text": " 3 and 2 make 5."},
             {"call": "answer", "text": " 5 apples."},
         ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from raydistill.teacher.api import usage
 from raydistill.teacher.api.dialect import load
-from raydistill.teacher.api.usage import MOST_TOKENS, StatedUsage, Usage, counted
+from raydistill.teacher.api.usage import MOST_TOKENS, StatedUsage, Usage, counted, is_possible
 
 RESERVED = Usage(100, 0, 400)
 
@@ -62,6 +62,9 @@ def test_cached_tokens_that_a_server_leaves_out_of_its_input_tokens_are_part_of_
         "output_tokens": 4,
     }
     assert stated(fields) == StatedUsage(89, 50, 4, None)
+    both = {"prompt_tokens": 89, "cache_read_input_tokens": 50, "completion_tokens": 4}
+    assert stated(both) == StatedUsage(89, 50, 4, None)
+    assert stated({"prompt_tokens": 9, "cached_tokens": 5, "prompt_tokens_details": {"cached_tokens": 7}}).cached == 5
 
 
 def test_no_tokens_are_believed_of_no_text_alone() -> None:
@@ -76,7 +79,23 @@ def test_a_number_of_thousands_of_digits_costs_no_answer() -> None:
     assert (reply.texts, reply.usage) == (["a"], StatedUsage(prompt=9))
 
 
+def test_a_usage_is_complete_with_prompt_and_completions() -> None:
+    assert StatedUsage(9, None, 4).is_complete
+    assert not StatedUsage(None, None, 4, 13).is_complete
+    assert not StatedUsage(9, None, None, 13).is_complete
+
+
+def test_which_usage_is_possible() -> None:
+    assert is_possible(Usage(0, 0, 10_000_000), 1)
+    assert is_possible(Usage(20_000_000, 0, 0), 2)
+    assert is_possible(Usage(9, 0, 4), 0)
+    assert not is_possible(Usage(0, 0, 10_000_001), 1)
+    assert not is_possible(Usage(10_000_001, 0, 0), 0)
+    assert not is_possible(Usage(9, -1, 4), 1)
+
+
 def test_the_limit_of_a_count_is_for_each_sample() -> None:
+    assert MOST_TOKENS == 10_000_000
     assert stated({"completion_tokens": MOST_TOKENS}).completion == MOST_TOKENS
     assert stated({"completion_tokens": MOST_TOKENS + 1}).completion is None
     assert stated({"completion_tokens": MOST_TOKENS + 1}, "a", "").completion == MOST_TOKENS + 1
@@ -90,7 +109,12 @@ def test_the_limit_of_a_count_is_for_each_sample() -> None:
         (StatedUsage(9, 50, 4, 13), (9, 9, 4)),  # more cached than the prompt has
         (StatedUsage(9, None, None, 13), (9, 0, 4)),
         (StatedUsage(9, None, None, None), (9, 0, 400)),
-        (StatedUsage(9, None, None, 5), (9, 0, 400)),  # a total below its part says nothing
+        (StatedUsage(9, None, None, 5), (9, 0, 400)),  # a total that leaves nothing for the other part says nothing
+        (StatedUsage(9, None, None, 9), (9, 0, 400)),
+        (StatedUsage(9, None, None, 10), (9, 0, 1)),
+        (StatedUsage(9, None, 0, 9), (9, 0, 0)),
+        (StatedUsage(None, None, 4, 4), (100, 0, 4)),
+        (StatedUsage(None, None, 4, 5), (1, 0, 4)),
         (StatedUsage(None, None, 4, 13), (9, 0, 4)),
         (StatedUsage(None, None, 4, None), (100, 0, 4)),
         (StatedUsage(None, None, 4, 3), (100, 0, 4)),

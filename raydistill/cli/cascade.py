@@ -16,7 +16,7 @@ def main(argv: list[str]) -> None:
     import pyarrow as pa
 
     from raydistill.report import page, terminal
-    from raydistill.runtime import ray_connection
+    from raydistill.runtime import ray_connection, run_lock
     from raydistill.runtime.progress import Progress
     from raydistill.runtime.store import Store
     from raydistill.students import cascade, cascade_stage
@@ -24,16 +24,17 @@ def main(argv: list[str]) -> None:
 
     settings = settings.absolute()
     store = Store(settings.run_path)
-    questions = store.read("questions")
-    training = store.read("training")
-    students = store.read("students")
-    predictions = store.read("predictions")
-    answered = [store.read(name) for name in ("zero_shot", "few_shot") if store.manifest(name) is not None]
-    samples = pa.concat_tables([SAMPLES.empty_table(), *answered])
-    cascade_stage.check(samples, settings)
-    if not settings.local:
-        ray_connection.connect(**settings.ray.model_dump())
-    thresholds = cascade_stage.run(questions, training, students, predictions, samples, settings, store, Progress())
-    store.write("cascade", thresholds, cascade.key(store), goal=cascade.goal(settings.cascade))
-    page.write(store, settings)
-    terminal.show(store, settings)
+    with run_lock.hold(store, "raydistill cascade"):
+        questions = store.read("questions")
+        training = store.read("training")
+        students = store.read("students")
+        predictions = store.read("predictions")
+        answered = [store.read(name) for name in ("zero_shot", "few_shot") if store.manifest(name) is not None]
+        samples = pa.concat_tables([SAMPLES.empty_table(), *answered])
+        cascade_stage.check(samples, settings)
+        if not settings.local:
+            ray_connection.connect(**settings.ray.model_dump())
+        thresholds = cascade_stage.run(questions, training, students, predictions, samples, settings, store, Progress())
+        store.write("cascade", thresholds, cascade.key(store), goal=cascade.goal(settings.cascade))
+        page.write(store, settings)
+        terminal.show(store, settings)

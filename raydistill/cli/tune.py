@@ -25,18 +25,19 @@ def main(argv: list[str]) -> None:
     """Search, and print one table of trials for each student with the best settings under it."""
     parser = SettingsParser("raydistill tune", "Search hyper-parameters for the students of a finished run.")
     settings, _ = parser.parse(argv)
-    from raydistill.runtime import ray_connection
+    from raydistill.runtime import ray_connection, run_lock
     from raydistill.runtime.progress import Progress
     from raydistill.runtime.store import Store
     from raydistill.students import search
 
     settings = _choose_by_validation(settings)
     store = Store(settings.run_path)
-    questions = store.read("questions")
-    training = store.read("training")
-    if not settings.local:
-        ray_connection.connect(**settings.ray.model_dump())
-    trials = search.search(questions, training, settings, store, Progress())
+    with run_lock.hold(store, "raydistill tune"):
+        questions = store.read("questions")
+        training = store.read("training")
+        if not settings.local:
+            ray_connection.connect(**settings.ray.model_dump())
+        trials = search.search(questions, training, settings, store, Progress())
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for group in _groups(trials):
         _show(console, group)

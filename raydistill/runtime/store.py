@@ -17,6 +17,7 @@ import json
 import platform
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -80,7 +81,7 @@ class Store:
     def _check_writable(self) -> None:
         """Create the directory and a file in it: a run should fail at its start, not after its first stage."""
         self.fs.create_dir(f"{self.root}/tables", recursive=True)
-        probe = f"{self.root}/tables/.writable"
+        probe = f"{self.root}/tables/.writable-{uuid.uuid4().hex}"  # another command may try at the same moment
         with self.fs.open_output_stream(probe) as stream:
             stream.write(b"")
         self.fs.delete_file(probe)

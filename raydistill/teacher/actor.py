@@ -17,8 +17,8 @@ from raydistill.config import Settings
 from raydistill.tables import Row
 from raydistill.teacher import journal
 from raydistill.teacher import ledger as ledgers
-from raydistill.teacher.caller import Caller
-from raydistill.teacher.claims import Claims
+from raydistill.teacher.calls.caller import Caller
+from raydistill.teacher.calls.claims import Claims
 from raydistill.teacher.dialogue import dialogue
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal.folder import journal_folder

@@ -15,12 +15,12 @@ from raydistill.config import TeacherSettings
 from raydistill.method import answers, prompts
 from raydistill.teacher import samples
 from raydistill.teacher.api.request import Request
+from raydistill.teacher.calls.stored_samples import Sample
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal.readings import Answer
 from raydistill.teacher.prompt_row import PromptRow
 from raydistill.teacher.samples import Call, Outcome, SampleRow
 from raydistill.teacher.stage_names import STOP_SEQUENCES
-from raydistill.teacher.stored_samples import Sample
 
 NEXT_QUESTION = "\nQ:"  # where a completion runs on into a question of its own
 

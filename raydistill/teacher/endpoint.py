@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from raydistill.runtime.errors import TeacherError
 from raydistill.teacher.api import dialect as dialects
-from raydistill.teacher.api.client import Client
+from raydistill.teacher.api.client import CONNECTIONS, Client
 from raydistill.teacher.api.request import Request, temperature_name
 
 
@@ -16,7 +16,7 @@ from raydistill.teacher.api.request import Request, temperature_name
 class Endpoint:
     """Where the teacher answers, and which parameters it does not take.
 
-    `refuses` grows when a stage finds out more, so that the next stage knows.
+    `refuses` and `takes` grow when a stage finds out more, so that the next stage knows.
     """
 
     base_url: str
@@ -30,6 +30,9 @@ class Endpoint:
     seed: int | None
     refuses: set[str] = field(default_factory=set)
     """Refused parameters: max_tokens (under this name), stop, seed, temperature=0 …"""
+    takes: set[str] = field(default_factory=set)
+    """Parameters that the model was seen to take, or was not seen to refuse when it was tried: an error whose text only
+    sounds like a refusal of one of them is about its own prompt."""
 
     def request(
         self, dialect: str, prompt: str, max_tokens: int, temperature: float, stop: tuple[str, ...] = ()
@@ -74,9 +77,15 @@ class Endpoint:
             )
         self.refuses.add(parameter)
 
-    def client(self, dialect: str, timeout_s: float) -> Client:
-        """Connect; call it inside the event loop that uses the client."""
-        return Client(self.base_url, self.key.get_secret_value(), timeout_s, dialect)
+    def client(self, dialect: str, timeout_s: float, connections: int = CONNECTIONS) -> Client:
+        """Connect; call it inside the event loop that uses the client.
+
+        Args:
+            dialect: Value of the setting `teacher.dialect`.
+            timeout_s: For one request.
+            connections: Most requests at once.
+        """
+        return Client(self.base_url, self.key.get_secret_value(), timeout_s, dialect, connections)
 
     def _limit_name(self, dialect: str) -> str:
         """Return the first name of the completion limit that the model has not refused."""

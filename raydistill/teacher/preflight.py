@@ -86,11 +86,28 @@ def _explained(error: CallError, endpoint: Endpoint, settings: TeacherSettings) 
             f"{settings.api_key_env}: {error.message}",
             "Set the variable to a valid key (setting teacher.api_key_env names it).",
         )
+    if error.status == 402 or error.code == errors.NO_CREDIT:
+        return TeacherError(
+            f"The account at {endpoint.base_url} has no credit: {error.message}",
+            "Add credit, or set another key (setting teacher.api_key_env names its variable).",
+        )
+    if error.status is not None and 300 <= error.status < 400:
+        return TeacherError(
+            f"The endpoint {endpoint.base_url} does not answer by itself: {error.message}",
+            "Redirects are not followed, as they would take the key with them.",
+        )
     if error.retryable:
         return TeacherError(
             f"No answer from {endpoint.base_url} (--teacher.base_url): {error.message}",
             "Check the address and the network; is the server running?",
         )
+    if error.kind == "unreadable":
+        return TeacherError(
+            f"{endpoint.base_url} answers a test request with no completion: {error.message}",
+            "Check --teacher.base_url (most end in /v1) and --teacher.dialect.",
+        )
+    if error.status is None:  # it was never sent
+        return TeacherError(error.message, f"Set {settings.api_key_env} to a valid key.")
     return TeacherError(
         f"{endpoint.base_url} rejects a test request for model {endpoint.model!r} in the dialect {settings.dialect}: "
         f"{error.message}",

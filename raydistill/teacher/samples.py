@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from raydistill.method import answers
 from raydistill.method.answers import ExtractionRules
+from raydistill.teacher.calls.stored_samples import Sample
 from raydistill.teacher.prompt_row import PromptRow
-from raydistill.teacher.stored_samples import Sample
 
 NOT_ASKED = ("budget", "stopped", "pending")  # the error_kind of rows that have not failed: the next command asks them
 

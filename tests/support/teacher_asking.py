@@ -12,15 +12,15 @@ from raydistill.config import TeacherSettings
 from raydistill.teacher import journal
 from raydistill.teacher.api.client import Client
 from raydistill.teacher.api.request import Request
-from raydistill.teacher.caller import Caller
-from raydistill.teacher.claims import Claims
+from raydistill.teacher.calls.caller import Caller
+from raydistill.teacher.calls.claims import Claims
+from raydistill.teacher.calls.stored_samples import Sample
 from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits.governor import Governor
-from raydistill.teacher.limits.messages import Grant, Limits, Report
+from raydistill.teacher.limits.messages import Grant, Limits, Report, StopReason
 from raydistill.teacher.limits.permits import Permits
 from raydistill.teacher.limits.price import Price
 from raydistill.teacher.limits.pricing import Prices
-from raydistill.teacher.stored_samples import Sample
 
 KEY = "sk-test-0123456789"
 SETTINGS = {"backoff_s": 0.01, "timeout": 20, "max_attempts": 4}
@@ -66,6 +66,7 @@ def buy(
     run: str = "run",
     is_shared: bool = False,
     while_waiting: tuple[float, Callable[[], None]] | None = None,
+    stop_after: float | None = None,
     **settings: Any,
 ) -> Outcome:
     """Buy samples of all requests at once through a Caller of its own (a new run on the same journal).
@@ -80,9 +81,12 @@ def buy(
         run: Who buys.
         is_shared: Other runs use the journal at the same time.
         while_waiting: What is done beside it, in a thread, after so many seconds.
+        stop_after: Seconds after which the stage is stopped, as by Ctrl-C.
         settings: Of the teacher.
     """
     teacher = TeacherSettings(**{**SETTINGS, **settings})
+    if stop_after is not None:
+        while_waiting = (stop_after, lambda: governor.drain(StopReason("interrupt", "stopped")))
     governor = Governor(limits or Limits(max_concurrency=teacher.max_concurrency))
     order: list[int] = []
 

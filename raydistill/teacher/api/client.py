@@ -76,8 +76,9 @@ class Client:
         try:
             response = await self._exchange("GET", self._models_url)
         except CallError as error:
-            if error.status in NO_LIST:
-                return None
+            is_redirected = error.status is not None and 300 <= error.status < 400
+            if is_redirected or error.status in NO_LIST:
+                return None  # whether completions are answered is another matter
             raise
         return self.dialect.read_models(response.content)
 

@@ -119,7 +119,8 @@ def of_response(
         return CallError("fatal", message[:SHOWN_CHARACTERS], status=status, fatal_for_all=True)
     reply = dialect.read_error(status, content)
     error = _classify(reply, f"HTTP {status}: {reply.message}", dialect, retry_after(headers), n)
-    error.is_unknown = status in UNKNOWN_OUTCOME
+    has_thought = error.code == errors.OUTPUT_LIMIT  # an error that says itself that tokens were generated
+    error.is_unknown = status in UNKNOWN_OUTCOME or has_thought
     return error
 
 

@@ -31,12 +31,12 @@ class CallError(Exception):
     Attributes:
         kind: What to do about it.
         message: What a person reads.
-        status: HTTP status; None if no reply came.
+        status: HTTP status, or that which an error in a reply of status 200 stands for; None if no reply came.
         code: The server's error code, or one of the constants above; "" if there is none.
         param: The parameter that the server names, as it is called on the wire; "" if it names none.
         is_guess: The kind is "refused" or "refused_n" by the error's free text alone, which may be about the prompt.
         is_unknown: It was sent and may have been answered and paid for: it counts at its reservation. False if
-            nothing was generated: never sent, or an error status.
+            nothing was generated: never sent, or an error status that is the model's server's own.
         retry_after: Seconds that the server asks to wait, always finite; None if it does not.
         fatal_for_all: Every other call will meet it as well: wrong key, unknown model, empty account, wrong address.
         attempts: Requests that were sent for it.

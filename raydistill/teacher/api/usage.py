@@ -75,12 +75,13 @@ def counted(stated: StatedUsage, reserved: Usage) -> Usage:
 
 
 def _split(total: int, prompt: int | None, completion: int | None, reserved: Usage) -> tuple[int | None, int | None]:
-    """Return the tokens of (prompt, completion) by their sum; what contradicts it is left as it is."""
+    """Return the tokens of (prompt, completion) by their sum, unless it leaves none for one of them."""
     if prompt is None and completion is None:  # the dearer part is as large as it can be
-        completion = max(min(total, reserved.completion_tokens), total - reserved.prompt_tokens)
-    if prompt is None and completion is not None and completion <= total:
+        most = max(min(total, reserved.completion_tokens), total - reserved.prompt_tokens)
+        return total - most, most
+    if prompt is None and completion is not None and completion < total:
         prompt = total - completion
-    elif prompt is not None and prompt <= total:
+    elif prompt is not None and prompt < total:
         # Some servers leave hidden thinking out of all but the total.
         completion = max(completion or 0, total - prompt)
     return prompt, completion

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from raydistill.teacher.calls.purchase import Books, Purchase
 from raydistill.teacher.limits import budget
 from raydistill.teacher.limits.amount import NOTHING, Amount
 from raydistill.teacher.limits.messages import Limits, StopReason
 from raydistill.teacher.limits.tokens import TokenRatios
-from raydistill.teacher.purchase import Books, Purchase
 
 
 class BatchBudget:

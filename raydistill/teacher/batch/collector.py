@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from raydistill.teacher.api import dialect as dialects
 from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.api.request import Request
-from raydistill.teacher.purchase import NSupport, Purchase, groups
-from raydistill.teacher.stored_samples import Sample, StoredSamples
+from raydistill.teacher.calls.purchase import NSupport, Purchase, groups
+from raydistill.teacher.calls.stored_samples import Sample, StoredSamples
 
 MAX_REQUESTS = 50_000  # of one file, as OpenAI takes them
 MAX_BYTES = 190_000_000  # OpenAI takes 200 MB

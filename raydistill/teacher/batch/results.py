@@ -16,8 +16,8 @@ from raydistill.teacher.api.errors import CallError
 from raydistill.teacher.api.response import Response
 from raydistill.teacher.batch.affordable import BatchBudget
 from raydistill.teacher.batch.collector import Collector
+from raydistill.teacher.calls.purchase import Books, Purchase, amount
 from raydistill.teacher.endpoint import Endpoint
-from raydistill.teacher.purchase import Books, Purchase, amount
 
 
 class _Answered(NamedTuple):

@@ -23,13 +23,13 @@ from raydistill.teacher.batch.batch_api import OVER
 from raydistill.teacher.batch.collector import MAX_BYTES, MAX_REQUESTS, custom_id, line, split
 from raydistill.teacher.batch.pending_batches import Note
 from raydistill.teacher.batch.session import ROOM_BYTES, Session
+from raydistill.teacher.calls.purchase import Purchase
 from raydistill.teacher.dialogue import dialogue
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits.amount import Amount
 from raydistill.teacher.limits.messages import Limits, StopReason
 from raydistill.teacher.prompt_row import PromptRow
-from raydistill.teacher.purchase import Purchase
 
 LONGEST_POLL_S = 60.0
 POLL_GROWTH = 1.5

@@ -19,12 +19,12 @@ from raydistill.teacher.batch.batch_api import BatchApi
 from raydistill.teacher.batch.collector import Collector
 from raydistill.teacher.batch.pending_batches import Note, Notes
 from raydistill.teacher.batch.results import Results
+from raydistill.teacher.calls.purchase import Books, NSupport, Purchase
+from raydistill.teacher.calls.stored_samples import StoredSamples
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal.records import Buyer
 from raydistill.teacher.limits import pricing
 from raydistill.teacher.limits.messages import Limits
-from raydistill.teacher.purchase import Books, NSupport, Purchase
-from raydistill.teacher.stored_samples import StoredSamples
 
 ROOM_BYTES = 1 << 13  # of the journal's storage that a line may need
 

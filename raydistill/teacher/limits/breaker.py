@@ -1,7 +1,8 @@
 """End a stage whose calls all fail: nobody should wait for hours on a server that is gone, or on a quota of a day.
 
-One rule: no call was answered for HOPELESS_ATTEMPTS attempts and HOPELESS_S seconds (and once more the longest pause
-that the server asked for), and no call is still out that was sent before the first of them failed.
+One rule: no call was answered for HOPELESS_ATTEMPTS attempts and HOPELESS_S seconds (RATE_WINDOW_S if there was a rate
+limit among them, and the longest pause that the server asked for), and no call is still out that was sent with the
+first of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Mapping
 from raydistill.teacher.limits.messages import StopReason
 
 HOPELESS_ATTEMPTS = 20
-HOPELESS_S = 50.0
+HOPELESS_S = 30.0
+RATE_WINDOW_S = 50.0  # many rate limits count by the minute
 LONGEST_PAUSE_S = 600.0  # that a server may ask for (Retry-After): a longer one is a quota, not a rate
 SAME_MOMENT_S = 1.0  # calls sent so close together are of one wave
 KINDS_OF_MESSAGE = 50  # that are counted
@@ -24,12 +26,14 @@ class Breaker:
     def __init__(self) -> None:
         self._attempts = 0
         self._first_sent = 0.0
+        self._is_rate_limited = False
         self._pause_s = 0.0  # longest that was asked for
         self._messages: Counter[str] = Counter()
 
     def answered(self) -> None:
         """Begin anew: a call was answered."""
         self._attempts = 0
+        self._is_rate_limited = False
         self._pause_s = 0.0
         self._messages.clear()
 
@@ -42,9 +46,10 @@ class Breaker:
             if message in self._messages or len(self._messages) < KINDS_OF_MESSAGE:
                 self._messages[message] += count
 
-    def asked_to_wait(self, seconds: float) -> None:
-        """Take in that the server asked for a pause."""
-        self._pause_s = max(self._pause_s, min(seconds, LONGEST_PAUSE_S))
+    def rate_limited(self, pause_s: float) -> None:
+        """Take in that a call met a rate limit, with the pause that the server asked for; 0 if it did not say."""
+        self._is_rate_limited = True
+        self._pause_s = max(self._pause_s, pause_s)
 
     def reason(self, oldest_sent: float | None, now: float) -> StopReason | None:
         """Return why the stage should end; None while there is hope.
@@ -53,7 +58,8 @@ class Breaker:
             oldest_sent: when the oldest call in flight was sent; None without one.
             now: the time.
         """
-        if self._attempts < HOPELESS_ATTEMPTS or now - self._first_sent < HOPELESS_S + self._pause_s:
+        patience_s = RATE_WINDOW_S if self._is_rate_limited else HOPELESS_S
+        if self._attempts < HOPELESS_ATTEMPTS or now - self._first_sent < patience_s + self._pause_s:
             return None
         if oldest_sent is not None and oldest_sent < self._first_sent + SAME_MOMENT_S:
             return None  # it may yet be answered

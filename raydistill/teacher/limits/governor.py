@@ -135,11 +135,11 @@ class Governor:
         self.ratios.take_in(report.ratios)
         if report.throttled is None:
             self.concurrency.grow(now)
-        elif report.throttled <= LONGEST_PAUSE_S:
-            self.breaker.asked_to_wait(report.throttled)
-            self.concurrency.throttle(report.throttled, now)
-        else:  # a quota of its own kind, which others may not meet: nobody waits a day
-            self.concurrency.throttle(0.0, now)
+        else:
+            # A longer pause is a quota of its own, which other calls may not meet: nobody waits a day.
+            pause_s = report.throttled if report.throttled <= LONGEST_PAUSE_S else 0.0
+            self.breaker.rate_limited(pause_s)
+            self.concurrency.throttle(pause_s, now)
 
     def _give_up(self, report: Report, now: float) -> None:
         """End the stage if no call is answered any more, or if more rows failed than may."""

@@ -1,7 +1,7 @@
 """Runs that share a journal at the same time: who is buying which samples, so that none is bought twice.
 
 Before a run buys, it notes in the journal which samples it is about to buy, and looks whether another run has noted
-them before; then it waits for that run's reply. Claims end by themselves: a run that is killed holds nobody up for long.
+them before; then it waits for that run's reply. Claims end by themselves: a killed run holds nobody up for long.
 """
 
 from __future__ import annotations

@@ -20,7 +20,11 @@ from raydistill.teacher.api.errors import CallError, Kind
 from raydistill.teacher.api.request import Request
 from raydistill.teacher.api.response import Response
 from raydistill.teacher.api.usage import Usage
-from raydistill.teacher.claims import POLL_S, Claims
+from raydistill.teacher.calls.claims import POLL_S, Claims
+from raydistill.teacher.calls.open_calls import OpenCalls
+from raydistill.teacher.calls.purchase import Books, NSupport, Purchase, amount, groups
+from raydistill.teacher.calls.stop_rules import StopRules, shown
+from raydistill.teacher.calls.stored_samples import Sample, StoredSamples, sample_of
 from raydistill.teacher.journal import JournalError
 from raydistill.teacher.journal.readings import Reading
 from raydistill.teacher.journal.records import Buyer
@@ -28,10 +32,6 @@ from raydistill.teacher.limits.amount import NOTHING, Amount
 from raydistill.teacher.limits.messages import StopReason
 from raydistill.teacher.limits.permits import Permit, Permits, Stopped
 from raydistill.teacher.limits.pricing import Prices
-from raydistill.teacher.open_calls import OpenCalls
-from raydistill.teacher.purchase import Books, NSupport, Purchase, amount, groups
-from raydistill.teacher.stop_rules import StopRules, shown
-from raydistill.teacher.stored_samples import Sample, StoredSamples, sample_of
 
 ROOM_BYTES = 1 << 16  # of the journal's storage that a call in flight may need
 MOST_ROOM_BYTES = 1 << 26
@@ -171,9 +171,10 @@ class Caller:
 
     def _settle_if_bought(self, key: str) -> bool:
         """Settle the future of `key` if another run has bought it meanwhile; return whether it has."""
-        sample = self.stored.get(key)
-        if sample is None:
+        if not self.stored.is_settled(key):
             return False
+        sample = self.stored.get(key)
+        assert sample is not None
         self._in_flight[key].set_result(sample)
         return True
 
