@@ -3,10 +3,10 @@
 python benchmarks/teacher_throughput.py [--calls 6000] [--in-flight 256] [--latency 0.5] [--actors 2]
 
 All contestants call the same loopback server (a process of its own on this machine) in turn: raydistill (journal,
-governor and all), a plain `AsyncOpenAI` loop with a semaphore, the same on the aiohttp transport, a bare `aiohttp` loop,
-a thread pool of the blocking client, and Ray's own `HttpRequestProcessor`. The server's log is the evidence: over the steady part of a run,
-the fraction of the allowed calls in flight that was really there (`of ideal`), so that start-up counts for nobody. CPU
-is that of the client's whole process tree over the same time, without the server's.
+governor and all), a plain `AsyncOpenAI` loop with a semaphore, the same on the aiohttp transport, a bare `aiohttp`
+loop, a thread pool of the blocking client, and Ray's own `HttpRequestProcessor`. The server's log is the evidence: over
+the steady part of a run, the fraction of the allowed calls in flight that was really there (`of ideal`), so that
+start-up counts for nobody. CPU is that of the client's whole process tree over the same time, without the server's.
 
 The last line is JSON: {"of_ideal", "vs_openai_default", "vs_openai_aiohttp", "vs_bare_aiohttp", "vs_ray_http",
 "cpu_ms_per_call"} of raydistill.
