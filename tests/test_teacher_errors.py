@@ -254,6 +254,39 @@ def test_no_wait_is_endless(headers: dict[str, str]) -> None:
     assert retries.backoff(1, 0.5, call_error) <= retries.LONGEST_WAIT_S
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("6m0s", 360),
+        ("1h2m3s", 3723),
+        ("1d1h", 90_000),
+        ("12ms", 0.012),
+        ("1.5s", 1.5),
+        ("1.5", 1.5),
+        ("0", 0),
+        ("-5", 0),
+        ("", None),
+        ("soon", None),
+        ("nan", None),
+        ("500d", 366 * 86_400),
+        ("1e400", 366 * 86_400),
+    ],
+)
+def test_durations(text: str, seconds: float | None) -> None:
+    assert retries.duration(text) == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_a_date_without_a_zone_is_in_universal_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        headers = {"Date": "Tue, 24 Nov 2026 10:00:00 GMT", "Retry-After": "Tue, 24 Nov 2026 10:00:30 -0000"}
+        assert classify(429, {"message": "x"}, headers=headers).retry_after == 30
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
 @example("", "Mon, 01 Jan 0001 00:00:00 +2359", "")
 @example("", "Fri, 31 Dec 9999 23:59:59 -2359", "")
