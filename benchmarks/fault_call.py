@@ -210,8 +210,10 @@ class Call:
         """Wait until the client hangs up; False if it has not after `longest_s`."""
         try:
             return await asyncio.wait_for(self._connection.reader.read(1), longest_s) == b""
-        except (TimeoutError, ConnectionError):
+        except TimeoutError:
             return False
+        except ConnectionError:
+            return True
 
     def _count(self, prompt_tokens: int, completion_tokens: int) -> None:
         bill = self._bill

@@ -3,12 +3,13 @@
 python benchmarks/teacher_throughput.py [--calls 6000] [--in-flight 256] [--latency 0.5] [--actors 2]
 
 All contestants call the same loopback server (a process of its own on this machine) in turn: raydistill (journal,
-governor and all), a plain `AsyncOpenAI` loop with a semaphore, the same on the aiohttp transport, a thread pool of the
-blocking client, and Ray's own `HttpRequestProcessor`. The server's log is the evidence: over the steady part of a run,
-the fraction of the allowed calls in flight that was really there (`of ideal`), so that start-up counts for nobody. CPU
-is that of the client's whole process tree over the same time, without the server's.
+governor and all), a plain `AsyncOpenAI` loop with a semaphore, the same on the aiohttp transport, a bare `aiohttp`
+loop, a thread pool of the blocking client, and Ray's own `HttpRequestProcessor`. The server's log is the evidence: over
+the steady part of a run, the fraction of the allowed calls in flight that was really there (`of ideal`), so that
+start-up counts for nobody. CPU is that of the client's whole process tree over the same time, without the server's.
 
-The last line is JSON: {"of_ideal", "vs_openai_default", "vs_ray_http", "cpu_ms_per_call"} of raydistill.
+The last line is JSON: {"of_ideal", "vs_openai_default", "vs_openai_aiohttp", "vs_bare_aiohttp", "vs_ray_http",
+"cpu_ms_per_call"} of raydistill.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
+import aiohttp
 import openai
 import psutil
 import pyarrow as pa
@@ -86,6 +88,8 @@ def main() -> None:
         summary = {
             "of_ideal": round(own.of_ideal, 3),
             "vs_openai_default": round(own.per_s / results["openai default"].per_s, 2),
+            "vs_openai_aiohttp": round(own.per_s / results["openai aiohttp"].per_s, 2),
+            "vs_bare_aiohttp": round(own.per_s / results["bare aiohttp"].per_s, 2),
             "vs_ray_http": round(own.per_s / results["ray http"].per_s, 1),
             "cpu_ms_per_call": round(own.cpu_ms, 2),
         }
@@ -112,6 +116,9 @@ def make_contestants(args: argparse.Namespace) -> dict[str, Contestant]:
     def openai_aiohttp(server: simulated.Teacher, calls: int) -> None:
         asyncio.run(call_openai(server, calls, in_flight, openai.DefaultAioHttpClient()))
 
+    def bare_aiohttp(server: simulated.Teacher, calls: int) -> None:
+        asyncio.run(call_aiohttp(server, calls, in_flight))
+
     def ray_http(server: simulated.Teacher, calls: int) -> None:
         # One call at a time per batch: its rate is plain after few calls, and all of them would take an hour.
         call_ray_http(server, min(calls, 64))
@@ -120,6 +127,7 @@ def make_contestants(args: argparse.Namespace) -> dict[str, Contestant]:
         "raydistill": partial(call_raydistill, in_flight=in_flight, actors=args.actors),
         "openai default": openai_default,
         "openai aiohttp": openai_aiohttp,
+        "bare aiohttp": bare_aiohttp,
         "thread pool": partial(call_threads, in_flight=in_flight),
         "ray http": ray_http,
     }
@@ -242,6 +250,24 @@ async def call_openai(server: simulated.Teacher, calls: int, in_flight: int, htt
     texts = await asyncio.gather(*(complete(i) for i in range(calls)))
     assert all(texts)
     await client.close()
+
+
+async def call_aiohttp(server: simulated.Teacher, calls: int, in_flight: int) -> None:
+    """Post the same bodies without any client of an API: the least that a call can cost in Python."""
+    gate = asyncio.Semaphore(in_flight)
+    url = f"{server.base_url}/completions"
+    connector = aiohttp.TCPConnector(limit=in_flight)
+
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def complete(i: int) -> str:
+            body = {"model": server.model, "prompt": prompt(i), "max_tokens": 128, "temperature": 0}
+            async with gate, session.post(url, json=body) as response:
+                content = await response.json()
+                return content["choices"][0]["text"]
+
+        texts = await asyncio.gather(*(complete(i) for i in range(calls)))
+    assert all(texts)
 
 
 def call_threads(server: simulated.Teacher, calls: int, *, in_flight: int) -> None:

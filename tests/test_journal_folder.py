@@ -119,3 +119,19 @@ def test_a_marker_that_a_kill_left_empty_is_written_anew(
 def test_what_a_kill_left_of_a_marker_makes_no_foreign_folder(tmp_path: Path) -> None:
     (tmp_path / "JOURNAL.json.0123456789ab").write_text('{"form')
     assert Folder(str(tmp_path)).id
+
+
+def test_what_another_first_user_makes_meanwhile_makes_no_foreign_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Folder.files
+    others: list[str] = []
+
+    def make_first(self: Folder) -> dict[str, pafs.FileInfo]:
+        monkeypatch.setattr(Folder, "files", real)
+        others.append(Folder(str(tmp_path)).id)
+        (tmp_path / "segment-1.jsonl").write_text("")
+        return real(self)
+
+    monkeypatch.setattr(Folder, "files", make_first)
+    assert [Folder(str(tmp_path)).id] == others

@@ -6,9 +6,11 @@ import asyncio
 import errno
 import json
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+import psutil
 import pytest
 from pyarrow.fs import FileInfo
 from support.journals import entries, entry, file_of, incompressible, note, place, reply, request, texts_of, write
@@ -16,7 +18,7 @@ from support.journals import entries, entry, file_of, incompressible, note, plac
 from raydistill.teacher.journal import Folder, JournalError, Reader, Writer, compaction, frames
 from raydistill.teacher.journal import index as journal_index
 from raydistill.teacher.journal import writer as journal_writer
-from raydistill.teacher.journal.records import Entry
+from raydistill.teacher.journal.records import Entry, decode
 from raydistill.teacher.journal.scan import scan
 
 KINDS = pytest.mark.parametrize("kind", ["local", "remote"])
@@ -82,15 +84,26 @@ def test_a_refresh_reads_what_is_new_and_nothing_again(
     live = write(folder, entries(100))
     reader = Reader(folder)
     own = Writer(folder)
+    decoded: list[bytes] = []
+
+    def note_decoded(line: bytes) -> Entry | None:
+        decoded.append(line)
+        return decode(line)
+
+    monkeypatch.setattr("raydistill.teacher.journal.segments.decode", note_decoded)
 
     async def run() -> None:
+        for i in range(900, 910):
+            reader.note(request(i).keys([0]), await own.append(entry(i, ["own"])))
+        reader.refresh()
+        assert decoded == []  # what it has noted it need not read
         reader.note(request(1000).keys([0]), await own.append(entry(1000, ["own"])))
         await own.append(note(1))  # a reply that comes after a note of its own is noted, too
         reader.note(request(1001).keys([0]), await own.append(entry(1001, ["own"])))
 
     asyncio.run(run())
     reader.refresh()
-    decoded: list[bytes] = []
+    decoded.clear()
     opened: list[str] = []
     real = Folder.open
 
@@ -98,11 +111,7 @@ def test_a_refresh_reads_what_is_new_and_nothing_again(
         opened.append(name)
         return real(self, name, *rest)
 
-    def note_decoded(line: bytes) -> None:
-        decoded.append(line)
-
     monkeypatch.setattr(Folder, "open", note_opened)
-    monkeypatch.setattr("raydistill.teacher.journal.segments.decode", note_decoded)
     reader.refresh()
     assert decoded == []
     assert not any(name.startswith("sealed") for name in opened)
@@ -180,6 +189,31 @@ def test_of_several_replies_under_a_key_the_newest_counts_that_can_be_read(
         assert each.get(request(4).keys([0])[0]) is None
 
 
+@pytest.mark.parametrize("compacted", [True, False])
+def test_the_reply_that_was_read_last_is_not_taken_for_the_newest(tmp_path: Path, compacted: bool) -> None:
+    folder = Folder(str(tmp_path))
+    lines = [entry(0, ["a early"]), entry(0, ["a", "b"]), entry(0, ["b late"], first_sample=1), *entries(5)[2:]]
+    for i, line in enumerate(lines):
+        line["time"] = 1000.0 + i
+    first, second = request(0).keys([0, 1])
+    live = write(folder, lines[:2])
+    reader = Reader(folder)
+    answer = reader.get(second)
+    assert answer is not None
+    assert answer.text == "b"
+    last = write(folder, lines[2:])
+    reader.refresh()
+    live.close()
+    last.close()
+    if compacted:
+        compaction.compact(folder)
+        reader = Reader(folder)
+    for key, text in ((second, "b late"), (first, "a"), (second, "b late")):
+        answer = reader.get(key)
+        assert answer is not None
+        assert answer.text == text
+
+
 def test_all_places_of_a_key_are_found_when_its_lines_are_in_one_frame(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path))
     many = [reply(0, request(0).keys([0]), BROKEN) for _ in range(5)]
@@ -247,9 +281,10 @@ def test_a_reader_keeps_few_files_open(tmp_path: Path, monkeypatch: pytest.Monke
         compaction.compact(folder)
         write(folder, replies[6 + i : 7 + i]).close()
     reader = Reader(folder)
+    before = psutil.Process().num_fds()
     for _ in range(2):
         assert texts_of(reader, replies) == [f"text {i}" for i in range(12)]
-    assert file_of(tmp_path, "JOURNAL.json")
+    assert psutil.Process().num_fds() <= before + 2
 
 
 @pytest.mark.parametrize("late", [True, False], ids=["new reader", "refresh"])
@@ -280,6 +315,45 @@ def test_a_listing_that_misses_a_segment_under_both_names_is_made_up_for(
     assert texts_of(reader, replies) == ["text 0", "text 1", "text 2"]
     listings = 0
     assert len([*scan(folder)]) == 3
+
+
+def test_a_segment_that_is_sealed_while_the_folder_is_read_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a new reader, by one that has not opened it yet, and by a scan."""
+    for number in range(3):
+        folder = Folder(str(tmp_path / f"{number}"))
+        replies = entries(3)
+        write(folder, replies).close()
+        reader = Reader(folder) if number == 0 else None
+        real = Folder.open
+
+        def seal_first(self: Folder, name: str, *rest: int, real: Callable[..., IO[bytes]] = real) -> IO[bytes]:
+            monkeypatch.setattr(Folder, "open", real)
+            assert compaction.compact(self) == 3
+            return real(self, name, *rest)
+
+        monkeypatch.setattr(Folder, "open", seal_first)
+        if number == 2:
+            assert len([*scan(folder)]) == 3
+        else:
+            assert texts_of(reader or Reader(folder), replies) == ["text 0", "text 1", "text 2"]
+
+
+def test_a_line_that_a_network_file_system_shows_in_part_is_read_later(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    replies = entries(3)
+    write(folder, replies).close()
+    segment = file_of(tmp_path, "segment-*")
+    content = segment.read_bytes()
+    segment.write_bytes(content[:-300] + bytes(299) + b"\n")
+    reader = Reader(folder)
+    assert texts_of(reader, replies) == ["text 0", "text 1", None]
+    assert len(reader.damage) == 1
+    segment.write_bytes(content)
+    reader.refresh()
+    assert texts_of(reader, replies) == ["text 0", "text 1", "text 2"]
+    assert not reader.damage
 
 
 def test_storage_that_fails_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,21 @@ def test_a_flipped_bit_costs_one_frame_at_the_most_and_is_named() -> None:
         assert item.offset <= flipped < frames[item.offset].end
 
 
+@pytest.mark.parametrize("search_bytes", [5, 64])
+def test_the_next_header_is_found_wherever_it_lies(search_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may begin in one block that is searched, and end in the next."""
+    monkeypatch.setattr(sealed, "FRAME_BYTES", 1)
+    monkeypatch.setattr(sealed, "_SEARCH_BYTES", search_bytes)
+    lines: Lines = [(b"x" * i + b"\n", []) for i in range(64)]
+    whole = file_with(lines).getvalue()
+    offsets = [header.offset for header in sealed.headers(io.BytesIO(whole), "file", [])]
+    assert len(offsets) == 64
+    for i, offset in enumerate(offsets):
+        read, damage = read_all(io.BytesIO(whole[:offset] + b"?" + whole[offset + 1 :]))
+        assert read == [line for line, _ in lines[:i] + lines[i + 1 :]]
+        assert [item.offset for item in damage] == [offset]
+
+
 @pytest.mark.parametrize("cut", [1, 5, 40, 100_000])
 def test_a_file_that_is_cut_gives_its_whole_frames(cut: int) -> None:
     lines = many_lines()

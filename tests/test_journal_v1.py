@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 
-from raydistill.teacher.journal import Damage, Folder, Reader, compaction
+from raydistill.teacher.journal import Damage, Folder, JournalError, Reader, compaction
 from raydistill.teacher.journal.records import decode, encode, keys_of
 from raydistill.teacher.journal.scan import scan
 from raydistill.teacher.spending import spending
@@ -91,6 +93,38 @@ def test_two_compactions_at_once_of_a_compacted_file_leave_no_doubles(tmp_path: 
         (tmp_path / "a" / name).write_bytes(content)
     check(folder, "journal_v1_mixed")
     compaction.compact(folder)
+    check(folder, "journal_v1_mixed")
+
+
+@pytest.mark.parametrize("reads", [0, 1, 3])
+def test_a_compacted_file_that_the_storage_does_not_give_is_no_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: int
+) -> None:
+    shutil.copytree(DATA / "journal_v1_mixed", tmp_path / "a")
+    folder = Folder(str(tmp_path / "a"))
+    names = folder.names()
+
+    class Failing(io.FileIO):
+        left = reads
+
+        def read(self, size: int | None = -1) -> bytes:
+            if not self.left:
+                raise OSError("the network is down")
+            self.left -= 1
+            return super().read(-1 if size is None else size)
+
+    class FailingStorage(pafs.SubTreeFileSystem):
+        def open_input_file(self, path: str) -> pa.PythonFile:
+            return pa.PythonFile(Failing(str(tmp_path / "a" / path)), "r")
+
+    whole = (folder.fs, folder.root)
+    folder.fs, folder.root = FailingStorage(str(tmp_path / "a"), pafs.LocalFileSystem()), "."
+    monkeypatch.setattr(compaction.segments, "is_segment", lambda _: False)
+    with pytest.raises(JournalError, match="the network is down"):
+        compaction.compact(folder)
+    monkeypatch.undo()
+    folder.fs, folder.root = whole
+    assert folder.names() == names
     check(folder, "journal_v1_mixed")
 
 

@@ -10,7 +10,9 @@ import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow.fs as pafs
 import pytest
 from support.journals import append, entries, entry, file_of, incompressible, note, place, remote, texts_of, write
 
@@ -77,13 +79,20 @@ def test_lines_are_where_their_places_say(tmp_path: Path, kind: str) -> None:
     writer.close()
 
 
-def test_a_writer_that_wrote_nothing_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("allocates", [True, False])
+def test_a_writer_that_wrote_nothing_leaves_nothing(
+    tmp_path: Path, allocates: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not allocates:  # as macOS
+        monkeypatch.delattr(os, "posix_fallocate")
     folder = Folder(str(tmp_path))
     writer = Writer(folder)
     asyncio.run(writer.open(10 * KB))
     assert len(folder.names()) == 3
     asyncio.run(writer.open(20 * KB))  # more room
     assert file_of(tmp_path, "*.room").stat().st_size == 20 * KB
+    with files_of_at_most(64 * KB), pytest.raises(JournalError, match="No space left on device"):
+        asyncio.run(writer.open(100 * KB))
     writer.close()
     assert folder.names() == ["JOURNAL.json"]
 
@@ -175,6 +184,56 @@ def test_what_is_rejected_for_long_is_lost_and_counted(tmp_path: Path) -> None:
     assert all(kept(folder, replies))
 
 
+def test_a_disk_that_is_full_again_is_told_again_and_waited_for_again(tmp_path: Path) -> None:
+    folder, replies = Folder(str(tmp_path)), large(4, 16 * KB)
+    rejections: list[JournalError] = []
+    writer = Writer(folder, rejections.append)
+
+    async def run() -> None:
+        for part in (replies[:2], replies[2:]):
+            with files_of_at_most(100):
+                appends = asyncio.ensure_future(append(writer, part))
+                await asyncio.sleep(0.1)
+            assert not any(isinstance(where, BaseException) for where in await appends)
+            await asyncio.sleep(0.15)  # the first failure is now longer ago than GIVE_UP_S
+
+    asyncio.run(run())
+    assert len(rejections) == 2
+    assert kept(folder, replies) == [True] * 4
+    writer.close()
+
+
+def test_an_object_that_seems_to_have_failed_is_never_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be there all the same, and be sealed and deleted in a moment."""
+    folder, replies = remote(tmp_path), entries(4)
+    writer = Writer(folder)
+    real = type(folder.fs).open_output_stream
+    failures = [OSError("no reply")]
+
+    class FailingOnce(pafs.SubTreeFileSystem):
+        def open_output_stream(self, path: str) -> Any:
+            if failures:
+                with real(self, path) as stream:
+                    stream.write(b"".join(map(encode, replies[:2])))
+                raise failures.pop()
+            return real(self, path)
+
+    folder.fs = FailingOnce(str(tmp_path), pafs.LocalFileSystem())
+
+    async def run() -> None:
+        appends = asyncio.ensure_future(append(writer, replies[:2]))
+        await asyncio.sleep(0.01)
+        appends_later = asyncio.ensure_future(append(writer, replies[2:]))
+        places = [*await appends, *await appends_later]
+        assert {where.name for where in places if isinstance(where, Place)} == {f"{writer.name}-000001.jsonl"}
+
+    asyncio.run(run())
+    assert len([*tmp_path.glob("segment-*")]) == 2
+    assert kept(folder, replies) == [True] * 4
+
+
 def test_the_room_takes_what_is_in_flight_when_the_disk_is_full(small_disk: Path) -> None:
     folder, replies = Folder(str(small_disk / "journal")), large(60, 8 * KB)
     stopped: list[int] = []
@@ -218,6 +277,7 @@ def test_a_segment_that_cannot_be_synced_is_left_for_another(tmp_path: Path, mon
         assert not isinstance(asyncio.run(append(writer, [reply]))[0], BaseException)
     names = [path.name for path in sorted(tmp_path.glob("segment-*"))]
     assert names == [f"{writer.name}-000001.jsonl", f"{writer.name}.jsonl"]
+    assert (tmp_path / names[1]).read_bytes() == b"".join(map(encode, replies[:3]))
     assert kept(folder, replies) == [True] * 9
     writer.close()
 

@@ -309,6 +309,18 @@ def test_runs_that_share_a_journal_at_once_buy_nothing_twice(server: simulated.T
     assert server.stats()["requests"] <= 1.05 * len(requests)
 
 
+def test_the_next_command_of_a_run_does_not_wait_for_the_claims_of_the_last(
+    server: simulated.Teacher, tmp_path: Path
+) -> None:
+    server.script([{"status": 500, "times": 4}, ANSWER])
+    first = buy(server, tmp_path, [(request(), 1)], session="first", is_shared=True, max_attempts=4)
+    assert first.one.error is not None
+    started = time.monotonic()
+    again = buy(server, tmp_path, [(request(), 1)], session="second", is_shared=True)
+    assert again.one.error is None
+    assert time.monotonic() - started < 5
+
+
 def test_a_journal_that_cannot_be_written_is_noticed_before_anything_is_bought(
     server: simulated.Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,9 @@ def classify(
         (400, {"message": "max_tokens or model output limit was reached."}, 1, ("fatal", "output_limit_reached")),
         (400, {"message": "bad", "param": "prompt"}, 1, ("fatal", "", "prompt")),
         (415, {"message": NOT_SUPPORTED.format("stop")}, 1, ("fatal",)),
+        (500, {"message": NO_CREDIT, "code": "insufficient_quota"}, 1, ("transient", "insufficient_quota")),
+        (404, {"message": TOO_LONG}, 1, ("fatal", "context_length_exceeded", "", True)),
+        (400, {"message": "no", "code": "unsupported_value", "param": "seed"}, 1, ("refused", "unsupported_value")),
     ],
 )
 def test_kinds(status: int, error: dict[str, str], n: int, expected: tuple[str | bool, ...], dialect: str) -> None:
@@ -70,6 +73,25 @@ def test_kinds(status: int, error: dict[str, str], n: int, expected: tuple[str |
     assert call_error.retryable == (expected[0] in ("rate_limit", "transient"))
     assert call_error.status == status
     assert call_error.message == f"HTTP {status}: {error['message']}"
+
+
+@pytest.mark.parametrize(("status", "kind"), [(400, "fatal"), (429, "rate_limit"), (503, "transient")])
+def test_an_error_that_names_another_address_is_no_redirect(status: int, kind: str) -> None:
+    call_error = classify(status, {"message": "x"}, headers={"Location": "https://elsewhere.example"})
+    assert (call_error.kind, call_error.message, call_error.fatal_for_all) == (kind, f"HTTP {status}: x", False)
+
+
+@pytest.mark.parametrize(("status", "is_redirect"), [(300, True), (308, True), (399, True), (199, False)])
+def test_redirects(status: int, is_redirect: bool) -> None:
+    call_error = classify(status, {"message": "x"}, headers={"Location": "https://elsewhere.example"})
+    assert call_error.kind == "fatal"
+    assert ("redirected to https://elsewhere.example" in call_error.message) == is_redirect
+    assert classify(status, {"message": "x"}).message == f"HTTP {status}: x"
+
+
+def test_no_message_is_longer_than_a_page() -> None:
+    assert len(classify(400, {"message": "x" * 5000}).message) == 1000
+    assert len(classify(302, {}, headers={"Location": "x" * 5000}).message) == 1000
 
 
 @pytest.mark.parametrize("code", ["insufficient_quota", "billing_hard_limit_reached"])
@@ -230,6 +252,39 @@ def test_no_wait_is_endless(headers: dict[str, str]) -> None:
     call_error = classify(429, {"message": "x"}, headers=headers)
     assert call_error.retry_after == retries.MOST_ASKED_S
     assert retries.backoff(1, 0.5, call_error) <= retries.LONGEST_WAIT_S
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("6m0s", 360),
+        ("1h2m3s", 3723),
+        ("1d1h", 90_000),
+        ("12ms", 0.012),
+        ("1.5s", 1.5),
+        ("1.5", 1.5),
+        ("0", 0),
+        ("-5", 0),
+        ("", None),
+        ("soon", None),
+        ("nan", None),
+        ("500d", 366 * 86_400),
+        ("1e400", 366 * 86_400),
+    ],
+)
+def test_durations(text: str, seconds: float | None) -> None:
+    assert retries.duration(text) == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_a_date_without_a_zone_is_in_universal_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        headers = {"Date": "Tue, 24 Nov 2026 10:00:00 GMT", "Retry-After": "Tue, 24 Nov 2026 10:00:30 -0000"}
+        assert classify(429, {"message": "x"}, headers=headers).retry_after == 30
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))

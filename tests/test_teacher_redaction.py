@@ -55,6 +55,22 @@ def test_no_run_of_twelve_characters_of_the_key_is_left(echo: tuple[str, bytes])
         assert masked == content
 
 
+LETTERS = "thequickbrownfxjmpsvlazydg"
+
+
+@pytest.mark.parametrize(
+    "key", [LETTERS, LETTERS.upper(), LETTERS + LETTERS.upper() + "0123456789", KEY[:50]], ids=lambda key: key[:30]
+)
+def test_every_run_of_twelve_is_masked_wherever_it_stands_and_none_of_eleven(key: str) -> None:
+    redactor = Redactor(key)
+    for start in range(len(key) - 11):
+        run = key[start : start + 12]
+        assert redactor.mask_answer(run.encode()) == b"***"
+        assert redactor.mask_answer(f"{run}. {run} {run}".encode()) == b"***. *** ***"
+        part = f"{run[:11]} {run[1:]}.".encode()
+        assert redactor.mask_answer(part) == part
+
+
 @given(st.binary(max_size=200))
 def test_what_is_no_part_of_the_key_stays(content: bytes) -> None:
     assert Redactor(KEY).mask(content) == content
@@ -76,7 +92,7 @@ def test_the_key_is_found_as_json_and_addresses_write_it() -> None:
         assert b"34gh" not in redactor.mask(written.encode())
 
 
-@pytest.mark.parametrize("key", ["none", "EMPTY", "1234", "local", "lm-studio"])
+@pytest.mark.parametrize("key", ["none", "EMPTY", "1234", "local", "lm-studio", "placeholder", "01234567890"])
 def test_a_placeholder_is_not_struck_out_of_answers(key: str) -> None:
     """Servers on one's own machine are given such keys; the teacher's words are kept as they came."""
     content = f"The answer is {key}.".encode()
@@ -87,6 +103,7 @@ def test_a_placeholder_is_not_struck_out_of_answers(key: str) -> None:
 def test_short_keys() -> None:
     assert Redactor("abc").mask(b"abc") == b"abc"
     assert Redactor("").mask(b"abc") == b"abc"
+    assert Redactor("nothing-more").mask_answer(b"nothing-more") == b"***"
     assert Redactor("sk-1234").mask_answer(b"key sk-1234, sk-123") == b"key ***, sk-123"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from raydistill import __version__
+from raydistill.runtime import stopping
 from raydistill.runtime.errors import UserError
 
 COMMANDS = {
@@ -28,7 +29,6 @@ COMMANDS = {
 }
 """Each command is the function `main(argv)` of the module of that name in raydistill.cli."""
 
-INTERRUPTED = 130
 EXCEPTIONS_DEEP = 10  # Ray wraps what its tasks raise, more than once
 
 
@@ -42,10 +42,11 @@ def run_command(command: Callable[[list[str]], None], argv: list[str]) -> NoRetu
     """Run `command(argv)` and exit; say in plain words what a user can fix, with the error's exit code."""
     again = f"To continue, run the same command again:\n  {_typed_command()}"
     try:
-        command(argv)
-    except KeyboardInterrupt:
-        _print(f"\nStopped. Every answer that was paid for is kept. {again}")
-        sys.exit(INTERRUPTED)
+        with stopping.on_sigterm():
+            command(argv)
+    except KeyboardInterrupt as interrupt:
+        _print(f"\n{stopping.sentence(interrupt)} {again}")
+        sys.exit(stopping.exit_code(interrupt))
     except Exception as error:
         user_error = _find_user_error(error)
         if user_error is None:

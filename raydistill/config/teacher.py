@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -56,11 +56,11 @@ class LocalServerSettings(Section):
 class PriceSettings(Section):
     """Prices of the teacher's model."""
 
-    input: float = Field(ge=0)
+    input: Annotated[float, Affects.NOTHING] = Field(ge=0)
     """USD per million prompt tokens."""
-    cached_input: float | None = Field(None, ge=0)
+    cached_input: Annotated[float | None, Affects.NOTHING] = Field(None, ge=0)
     """USD per million cached prompt tokens; by default the input price."""
-    output: float = Field(ge=0)
+    output: Annotated[float, Affects.NOTHING] = Field(ge=0)
     """USD per million completion tokens."""
 
 
@@ -131,6 +131,21 @@ class TeacherSettings(Section):
     """Behaviour of the simulated teacher (kind simulated)."""
     local: LocalServerSettings = LocalServerSettings()
     """The llama.cpp server of kind local."""
+
+    def affecting(self, what: Affects) -> dict[str, Any]:
+        """Return the values that affect any of `what`; a section counts for its own kind of teacher alone.
+
+        The values of version 0.2.0 are the same, so that a release re-runs nothing: there the other sections counted
+        too, and the price, which are here as if they were not set.
+        """
+        values = super().affecting(what)
+        sections: dict[str, Section] = {"simulated": SimulatedSettings(), "local": LocalServerSettings()}
+        for kind, section in sections.items():
+            if kind != self.kind:
+                values[kind] = section.affecting(what)
+        if what & Affects.RESULT:
+            values["price"] = None
+        return values
 
     @field_validator("base_url")
     @classmethod

@@ -67,6 +67,8 @@ class Beats:
             OSError: the storage fails.
         """
         self._refuse_if_held()
+        if self._is_main and hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray blocks it in its jobs
         try:
             self._write()
             time.sleep(self.settle_s)

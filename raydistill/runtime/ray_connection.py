@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from raydistill.runtime import quiet, ray_internals
+from raydistill.runtime import quiet, ray_internals, stopping
 from raydistill.runtime.errors import UserError
 from raydistill.runtime.formatting import first_line
 
@@ -59,7 +59,7 @@ def connect(*, address: str | None = None, num_cpus: int | None = None, include_
         # The watcher is a process per trial, and nobody preempts this machine.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
-        with _without_native_stderr():
+        with _without_native_stderr(), stopping.keeping_our_handler():
             ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not address:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -119,8 +120,11 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 def attach() -> tuple[Any, Callable[[Any], None]]:
     """Connect a child to its parent: return its settings, and a function that reports it ready.
 
-    From then on the process ends when its parent does, and what is printed to stdout goes to the parent's log.
+    From then on the process ends when its parent does, and what is printed to stdout goes to the parent's log. Signals
+    are for the parent, which still needs the server to finish cleanly: `ray job stop` sends them to the child as well.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     config = json.loads(sys.stdin.readline())
     to_parent = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

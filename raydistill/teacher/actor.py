@@ -118,6 +118,8 @@ class TeacherActor:
     async def _rows(self, prompt: PromptRow, caller: Caller) -> list[Row]:
         async with self.window:
             outcomes = await dialogue(prompt, self.buyer.stage, self.endpoint, self.settings.teacher, caller)
-        has_failed = any(outcome.row.error_kind and outcome.row.error_kind not in NOT_ASKED for outcome in outcomes)
-        caller.permits.count(rows=1, failed=has_failed)
+        kinds = {outcome.row.error_kind for outcome in outcomes} - {""}
+        is_done = kinds.isdisjoint(NOT_ASKED)
+        has_failed = not kinds.issubset(NOT_ASKED)
+        caller.permits.count(rows=is_done, failed=has_failed)
         return [ledgers.with_calls(outcome, self.buyer.session) for outcome in outcomes]

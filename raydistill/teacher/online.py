@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from raydistill.config import Settings
+from raydistill.runtime import stopping
 from raydistill.runtime.errors import UserError
+from raydistill.runtime.formatting import duration
 from raydistill.runtime.progress import Stage as ProgressLine
 from raydistill.teacher import blocks
 from raydistill.teacher.actor import TeacherActor
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
 POLL_S = 0.3
-DRAIN_S = 60.0  # longest wait for calls in flight after Ctrl-C
+WAY_HOME_S = 10.0  # from a call's end to its row's: the journal's write, on remote storage, and the news of a stop
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -43,7 +45,7 @@ class Job(NamedTuple):
 def run(job: Job, limits: Limits, line: ProgressLine) -> tuple[pa.Table, Snapshot]:
     """Ask the teacher every row of `job.prompts`.
 
-    The blocks run in a thread, so that this one can show progress and take a Ctrl-C.
+    The blocks run in a thread, so that this one can show progress and take a Ctrl-C or SIGTERM.
 
     Returns:
         SAMPLES_WITH_CALLS in any order, and the governor's last snapshot: its `stop` says whether rows are missing
@@ -51,7 +53,8 @@ def run(job: Job, limits: Limits, line: ProgressLine) -> tuple[pa.Table, Snapsho
 
     Raises:
         UserError: the governor died.
-        KeyboardInterrupt: after the calls in flight came home (at most `teacher.timeout`, 60 s).
+        KeyboardInterrupt: after the calls in flight came home, which takes at most `teacher.timeout`. A second signal
+            does not wait for them (`stopping.LeftInFlight`).
     """
     from ray.exceptions import RayActorError
 
@@ -59,16 +62,19 @@ def run(job: Job, limits: Limits, line: ProgressLine) -> tuple[pa.Table, Snapsho
     # a Future, not Thread.join: that, interrupted, takes the thread for finished (bpo-45274 in Python 3.11)
     work: Future[pa.Table] = Future()
     threading.Thread(target=_work, args=(job, governor, work), daemon=True).start()
+    longest_s = job.settings.teacher.timeout + WAY_HOME_S
     try:
-        while not work.done():
-            wait([work], POLL_S)
-            _show(line, governor)
-        snapshot = _show(line, governor)
-    except KeyboardInterrupt:
-        _drain(work, governor, line, job.settings.teacher.timeout)
-        raise
+        with stopping.on_sigterm():
+            try:
+                while not work.done():
+                    wait([work], POLL_S)
+                    _show(line, governor)
+                snapshot = _show(line, governor)
+            except KeyboardInterrupt as interrupt:
+                _drain(work, governor, line, longest_s, interrupt)
+                raise
     except RayActorError:
-        wait([work], DRAIN_S)  # without a governor the actors send nothing more
+        wait([work], longest_s)  # without a governor the actors send nothing more
         raise UserError(
             "The rate limiter actor died; the answers so far are kept.",
             "Run the same command again: it goes on.",
@@ -154,12 +160,43 @@ def _show(line: ProgressLine, governor: ActorHandle) -> Snapshot:
     return snapshot
 
 
-def _drain(work: Future[pa.Table], governor: ActorHandle, line: ProgressLine, timeout_s: float) -> None:
-    """Send no more, and let the calls in flight come home; a second Ctrl-C does not wait."""
+def _drain(
+    work: Future[pa.Table], governor: ActorHandle, line: ProgressLine, longest_s: float, first: KeyboardInterrupt
+) -> None:
+    """Send no more, and let the calls in flight come home; a second signal does not wait.
+
+    Args:
+        work: the stage's work, which ends when they are home.
+        governor: the stage's.
+        line: its progress line.
+        longest_s: how long a call can be on its way.
+        first: the signal that ended the stage.
+
+    Raises:
+        LeftInFlight: some did not come home.
+    """
     import ray
 
-    drained: Any = governor.drain.remote(StopReason("interrupt", "stopped by Ctrl-C"))
-    ray.get(drained)
-    wait([work], min(timeout_s, DRAIN_S))
-    snapshot = _show(line, governor)
-    line.finish(f"stopped: {kept(snapshot.count('calls'))}")
+    in_flight = 0
+    last = first
+    try:
+        drained: Any = governor.drain.remote(StopReason("interrupt", "stopped by a signal"))
+        ray.get(drained)
+        wait([work], POLL_S)  # until the actors have reported what is in flight
+        in_flight = _show(line, governor).in_flight
+        line.progress.say(
+            f"Stopping: no more calls are sent; {in_flight:,} in flight are waited for, at most {duration(longest_s)}. "
+            "Ctrl-C (or SIGTERM) again leaves at once and loses their replies."
+        )
+        deadline = time.monotonic() + longest_s
+        while not work.done() and time.monotonic() < deadline:
+            wait([work], POLL_S)
+            in_flight = _show(line, governor).in_flight
+    except KeyboardInterrupt as second:
+        last = second
+    answers = kept(int(line.facts.get("calls") or 0))
+    if work.done():
+        line.finish(f"stopped: {answers}")
+    else:
+        line.finish(f"stopped, and {in_flight:,} calls in flight left: {answers}")
+        raise stopping.LeftInFlight(in_flight, last)

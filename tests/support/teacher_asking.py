@@ -64,6 +64,7 @@ def buy(
     limits: Limits | None = None,
     price: Price | None = None,
     run: str = "run",
+    session: str = "session",
     is_shared: bool = False,
     while_waiting: tuple[float, Callable[[], None]] | None = None,
     stop_after: float | None = None,
@@ -79,6 +80,7 @@ def buy(
         limits: The governor's.
         price: Of a token.
         run: Who buys.
+        session: Which command of the run.
         is_shared: Other runs use the journal at the same time.
         while_waiting: What is done beside it, in a thread, after so many seconds.
         stop_after: Seconds after which the stage is stopped, as by Ctrl-C.
@@ -99,7 +101,7 @@ def buy(
         permits = Permits("a", exchange)
         reader = journal.Reader(place)
         writer = journal.Writer(place)
-        buyer = Buyer(run, "session", "zero_shot")
+        buyer = Buyer(run, session, "zero_shot")
         prices = None if price is None else Prices.constant(price)
         claims = Claims(reader, writer, buyer) if is_shared else None
         caller = Caller(client, permits, reader, writer, teacher, prices, buyer, claims=claims)

@@ -171,9 +171,10 @@ class Caller:
 
     def _settle_if_bought(self, key: str) -> bool:
         """Settle the future of `key` if another run has bought it meanwhile; return whether it has."""
-        sample = self.stored.get(key)
-        if sample is None:
+        if not self.stored.is_settled(key):
             return False
+        sample = self.stored.get(key)
+        assert sample is not None
         self._in_flight[key].set_result(sample)
         return True
 

@@ -100,6 +100,8 @@ class Claims:
         """Take in a note of the journal."""
         if records.kind_of(entry) != "claim" or entry["writer"] == self.writer.name:
             return
+        if entry["run"] == self.buyer.run and entry["session"] != self.buyer.session:
+            return  # an earlier command of this run, which is over: a run directory is for one command at a time
         for key in entry["claim"]:
             earlier = self._others.get(key)
             is_renewed = earlier is not None and earlier.writer == entry["writer"]

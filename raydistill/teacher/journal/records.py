@@ -138,7 +138,14 @@ def lost_call(most: Amount, why: str, buyer: Buyer) -> Entry:
 
 def claim(keys: Sequence[str], writer: str, until: float, buyer: Buyer) -> Entry:
     """Return the note that `writer` is buying `keys`, at most until then (seconds since 1970)."""
-    return {"claim": list(keys), "writer": writer, "until": until, "run": buyer.run, "time": time.time()}
+    return {
+        "claim": list(keys),
+        "writer": writer,
+        "until": until,
+        "run": buyer.run,
+        "session": buyer.session,
+        "time": time.time(),
+    }
 
 
 def kind_of(entry: Entry) -> Kind:

@@ -54,7 +54,7 @@ def _fill(descriptor: int, size: int) -> None:
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise
-    left = size - os.lseek(descriptor, 0, os.SEEK_END)
+    left = size
     while left > 0:
         left -= os.write(descriptor, bytes(min(left, _BLOCK_BYTES)))
     os.fsync(descriptor)

@@ -107,12 +107,16 @@ class StoredFiles:
             stream.close()
 
     def _entry(self, number: int, offset: int) -> Entry | None:
-        stream = self._stream(number)
-        stream.seek(offset)
-        entry = decode(stream.readline())
-        if entry is None:
-            self.damage.note(segments.damaged_line(self._names[number], offset))
-        return entry
+        """Return the entry of a line; if it is damaged, look at the file anew: what is buffered may be old."""
+        for _ in range(2):
+            stream = self._stream(number)
+            stream.seek(offset)
+            entry = decode(stream.readline())
+            if entry is not None:
+                return entry
+            self.close(number)
+        self.damage.note(segments.damaged_line(self._names[number], offset))
+        return None
 
     def _whole(self, lines: bytes | Damage) -> bytes:
         if isinstance(lines, Damage):

@@ -152,12 +152,12 @@ class Objects:
     def write(self, lines: list[bytes]) -> Stored:
         """Write lines as one object."""
         name = f"{self.name}-{self._count:06d}.jsonl"
+        self._count += 1  # a name is used once: an object that seems to have failed may be there, and be sealed
         try:
             with self.folder.fs.open_output_stream(self.folder.path_of(name)) as stream:
                 stream.write(b"".join(lines))
         except OSError as error:
             return Stored([], error)
-        self._count += 1
         places = []
         offset = 0
         for line in lines:

@@ -166,8 +166,8 @@ class Permits:
             call.admitted.set_result(call.permit)
 
     async def _poll(self) -> None:
-        """Trade with the governor, on time or when something happened, until everything stops."""
-        while not self.stop:
+        """Trade with the governor, on time or when something happened, until nothing is sent or in flight any more."""
+        while not self.stop or self._in_flight:
             wait_s = self._again_s or POLL_S
             pause_s = self._paused_until - time.monotonic()
             wait_s = min(wait_s, pause_s if pause_s > 0 else POLL_S)
