@@ -22,7 +22,7 @@ def run_dir(tmp_path: Path) -> Path:
     """Make a run with a journal: replies of one and two samples, one that cannot be read, a call without a reply."""
     (tmp_path / "settings.yaml").write_text("{}")
     unreadable = reply(200, request(200).keys([0]), "<html>")
-    lost = records.lost_call(Amount(0.25, 70), "timed out", BUYER)
+    lost = records.lost_call("k", Amount(0.25, 70), "timed out", BUYER)
     lines = [*entries(100), *(entry(i, [f"{i} a", f"{i} b"]) for i in range(100, 110)), unreadable, lost]
     folder = Folder(str(tmp_path / "journal"))
     write(folder, lines[:50]).close()

@@ -88,6 +88,24 @@ def test_zero_shot_with_faults_ledger_equals_server_and_a_second_run_is_free(
 
 
 @pytest.mark.usefixtures("local_ray")
+def test_damage_in_the_journal_is_said_and_bought_again(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"call": "rationale", "text": " 3 and 2 make 5."}, {"call": "answer", "text": " 5 apples."}])
+    settings = settings_for(server, tmp_path)
+    samples = run("zero_shot", prompt_table(5), settings)
+    [sealed] = (tmp_path / "journal").glob("sealed-*.zst")
+    content = bytearray(sealed.read_bytes())
+    content[len(content) // 2] ^= 1
+    sealed.write_bytes(content)
+    shown = io.StringIO()
+    with open_endpoint(settings.teacher) as endpoint:
+        store = Store(settings.run_path)
+        again = stage.run("zero_shot", prompt_table(5), settings, endpoint, store, Progress(shown))
+    assert again["answer_text"].equals(samples["answer_text"])
+    assert "The journal is damaged in places; what stood there is bought again." in " ".join(shown.getvalue().split())
+    assert f"{sealed.name}, byte" in inspect.report(settings.run_path)
+
+
+@pytest.mark.usefixtures("local_ray")
 def test_few_shot_asks_again_only_where_the_rationale_holds_no_answer(
     server: simulated.Teacher, tmp_path: Path
 ) -> None:

@@ -83,7 +83,7 @@ def run(
             else:
                 batch.take_in(settings.teacher, endpoint, folder, buyer, run.names)
                 limits = stage_limits(settings.teacher, folder, run.names, stage, budget, prompts.num_rows)
-                table = _run_online(job, folder, limits, line)
+                table = _run_online(job, folder, limits, line, progress)
         table = table.sort_by([(name, "ascending") for name in _ORDER])
         samples = table.select(SAMPLES.names)
         ledger = ledgers.summarise(stage, table)
@@ -109,10 +109,19 @@ def _run_batches(
     return pa.Table.from_pylist(rows, schema=ledgers.SAMPLES_WITH_CALLS)
 
 
-def _run_online(job: online.Job, folder: journal.Folder, limits: Limits, line: ProgressLine) -> pa.Table | None:
+def _run_online(
+    job: online.Job, folder: journal.Folder, limits: Limits, line: ProgressLine, progress: Progress
+) -> pa.Table | None:
     """Return the stage's rows; None if the model rejected a parameter: without it, the stage has to start anew."""
     table, snapshot = online.run(job, limits, line)
+    if snapshot.count("damaged"):
+        progress.say(
+            "The journal is damaged in places; what stood there is bought again. "
+            f"`raydistill inspect {job.settings.run_path}` names them."
+        )
     stop = snapshot.stop
+    if stop is None and snapshot.count("lost"):
+        progress.say(f"{summary.unknown(snapshot)}.")
     if stop is None or stop.kind == "failures" or (stop.kind == "budget" and limits.on_budget == "fail_rows"):
         return table
     if stop.kind == "parameter":
@@ -132,7 +141,10 @@ def _compact_when_released(folder: journal.Folder, progress: Progress) -> None:
 
 def _compact(folder: journal.Folder, progress: Progress) -> None:
     """Compact; if the storage has no room for it, say so and go on: every answer is durable already."""
+    damage: list[journal.Damage] = []
     try:
-        compaction.compact(folder)
+        compaction.compact(folder, damage)
     except JournalError as error:
         progress.say(f"The journal was not compacted: {error.message}")
+    for item in damage:
+        progress.say(f"The journal {folder.path} is damaged and left out there: {item}")

@@ -24,16 +24,24 @@ def kept(answers: int) -> str:
     return f"{answers:,} answers of this command are kept"
 
 
+def unknown(snapshot: Snapshot) -> str:
+    """Return what calls count as whose outcome is unknown, as a clause; "" if there are none."""
+    lost = snapshot.count("lost")
+    if not lost:
+        return ""
+    usd = dollars(snapshot.counts.get("lost_usd", 0.0))
+    return f"{lost:,} calls without a reply count as {usd}, as they may have been paid for"
+
+
 def stop_error(stop: StopReason, snapshot: Snapshot) -> UserError:
     """Return the error that ends a run whose stage was stopped."""
     answers = kept(snapshot.count("calls"))
-    unknown = ""
-    if snapshot.count("lost"):
-        usd = dollars(snapshot.counts.get("lost_usd", 0.0))
-        unknown = f"; {snapshot.count('lost'):,} calls without a reply count as {usd}, as they may have been paid for"
-    message = f"{stop.message}; {answers}{unknown}"
+    lost = unknown(snapshot)
+    if lost:
+        answers = f"{answers}; {lost}"
+    message = f"{stop.message}; {answers}"
     if stop.limit is not None:
-        return budget_reached(stop.limit, stop.message, f"{answers}{unknown}")
+        return budget_reached(stop.limit, stop.message, answers)
     if stop.kind == "journal":
         return JournalError(f"{stop.message} {answers[0].upper()}{answers[1:]}.", stop.hint)
     if stop.kind == "fatal":

@@ -74,6 +74,7 @@ class Caller:
         self.open_calls = OpenCalls(writer, buyer)
         writer.on_rejected = self._abort_for_journal
         self.claims = claims
+        self._damage_told = 0  # damaged places of the journal that the governor has been told of
         self.n_support = NSupport(settings.samples_per_request)
         # By journal key, what is being bought right now: the same sample is never bought twice.
         self._in_flight: dict[str, asyncio.Future[Sample]] = {}
@@ -94,6 +95,9 @@ class Caller:
             await self.open_calls.close()
         except JournalError as error:
             self._abort_for_journal(error)
+        damage = len(self.reader.damage)
+        self.permits.count(damaged=damage - self._damage_told)
+        self._damage_told = damage
         await self.permits.flush()
 
     async def samples(self, request: Request, n: int, task: str, kind: str) -> list[Sample]:
@@ -263,7 +267,7 @@ class Caller:
             except CallError as error:
                 if error.is_unknown:
                     self.permits.count(lost=1, lost_usd=permit.most.usd)
-                    await self.open_calls.lose(permit.most, error.message)
+                    await self.open_calls.lose(purchase.keys[0], permit.most, error.message)
                 raise
         except JournalError as error:
             self._abort_for_journal(error)

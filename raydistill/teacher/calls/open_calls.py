@@ -43,13 +43,18 @@ class OpenCalls:
         """Note that a call is over whose outcome, if it is known, is in the journal."""
         self._total = self._total.minus(most)
 
-    async def lose(self, most: Amount, why: str) -> None:
+    async def lose(self, key: str, most: Amount, why: str) -> None:
         """Note that a call is over whose outcome is unknown: it counts as spent.
+
+        Args:
+            key: journal key of the first sample that it was for.
+            most: what it may have taken.
+            why: what came instead of a reply.
 
         Raises:
             JournalError: the note cannot be written.
         """
-        await self.writer.append(records.lost_call(most, why, self.buyer))
+        await self.writer.append(records.lost_call(key, most, why, self.buyer))
 
     async def close(self) -> None:
         """Note that nothing is in flight any more, if that is so."""

@@ -53,6 +53,7 @@ class Entry(TypedDict, total=False):
     # of notes
     open: list[float]
     lost: list[float]
+    key: str
     why: str
     claim: list[str]
     until: float
@@ -125,10 +126,11 @@ def open_calls(most: Amount, writer: str, number: int, buyer: Buyer) -> Entry:
     }
 
 
-def lost_call(most: Amount, why: str, buyer: Buyer) -> Entry:
-    """Return the note of a call whose outcome is unknown: it may have been paid for."""
+def lost_call(key: str, most: Amount, why: str, buyer: Buyer) -> Entry:
+    """Return the note of a call whose outcome is unknown: it may have been paid for; `key` is of its first sample."""
     return {
         "lost": [most.usd, most.tokens],
+        "key": key,
         "why": why,
         "run": buyer.run,
         "stage": buyer.stage,
