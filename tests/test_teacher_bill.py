@@ -27,6 +27,7 @@ from raydistill.teacher.api.usage import StatedUsage
 from raydistill.teacher.calls.purchase import groups
 from raydistill.teacher.journal import compaction, readings, records
 from raydistill.teacher.journal.scan import scan
+from raydistill.teacher.limits import breaker
 from raydistill.teacher.limits.messages import Limits
 from raydistill.teacher.limits.price import Price
 from raydistill.teacher.limits.tokens import TokenRatios
@@ -242,6 +243,8 @@ def test_a_bill_can_be_reconciled(server: simulated.Teacher, tmp_path: Path) -> 
     buy(server, tmp_path, [(request(), 1)])
     [row] = [row for entry in entries(tmp_path, "reply") for row in readings.rows(entry)]
     assert (row["response_id"], row["served_model"], row["system_fingerprint"]) == ("cmpl-1", "m-2024-08-06", "fp_1")
+    assert (row["run"], row["session"], row["stage"], row["kind"]) == ("run", "session", "zero_shot", "rationale")
+    assert (row["attempts"], row["model"]) == (1, simulated.MODEL)
 
 
 def test_one_short_reply_does_not_turn_several_samples_off(server: simulated.Teacher, tmp_path: Path) -> None:
@@ -351,3 +354,14 @@ def test_who_sleeps_between_two_attempts_is_woken_by_a_stop(server: simulated.Te
     assert time.monotonic() - started < 5
     kinds = {samples[0].error.kind for samples in outcome.samples if samples[0].error}
     assert kinds == {"stopped"}
+
+
+def test_a_server_that_answers_nothing_any_more_ends_the_stage(
+    server: simulated.Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "HOPELESS_S", 0.5)
+    server.script([{"status": 503, "message": "down for maintenance"}])
+    outcome = buy(server, tmp_path, [(request(i), 1) for i in range(50)], max_concurrency=4, max_attempts=1000)
+    assert outcome.governor.stop is not None
+    assert outcome.governor.stop.kind == "hopeless"
+    assert "down for maintenance" in outcome.governor.stop.message
