@@ -14,7 +14,8 @@ import raydistill
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "raydistill"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-OWN_MODULES = {path.stem for path in (ROOT / "tests").glob("*.py")} | {"raydistill", "support"}
+OWN_FOLDERS = [ROOT / "tests", ROOT / "benchmarks"]
+OWN_MODULES = {path.stem for folder in OWN_FOLDERS for path in folder.glob("*.py")} | {"raydistill", "support"}
 COME_WITH = {"pydantic_core": "pydantic", "tensorboardX": "ray", "requests": "pooch", "urllib3": "pooch"}
 """Modules that a declared dependency promises to bring."""
 

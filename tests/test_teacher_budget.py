@@ -139,12 +139,12 @@ def test_of_the_notes_about_calls_in_flight_the_last_of_each_writer_counts(tmp_p
 def test_lost_calls_and_those_in_flight_add_up_by_run_and_stage(tmp_path: Path) -> None:
     other_stage = Buyer(BUYER.run, "s", "few_shot")
     notes = [
-        records.lost_call(Amount(0.5, 500), "time-out", BUYER),
-        records.lost_call(Amount(0.5, 500), "time-out", BUYER),
+        records.lost_call("k1", Amount(0.5, 500), "time-out", BUYER),
+        records.lost_call("k2", Amount(0.5, 500), "time-out", BUYER),
         records.open_calls(Amount(0.25, 250), "one", 1, BUYER),
-        records.lost_call(Amount(2.0, 2000), "time-out", other_stage),
+        records.lost_call("k3", Amount(2.0, 2000), "time-out", other_stage),
         records.open_calls(Amount(4.0, 4000), "two", 1, other_stage),
-        records.lost_call(Amount(64.0, 64_000), "time-out", Buyer("another run", "s", BUYER.stage)),
+        records.lost_call("k4", Amount(64.0, 64_000), "time-out", Buyer("another run", "s", BUYER.stage)),
         records.claim(["00"], "one", 1e12, BUYER),  # costs nothing
     ]
     assert spent_by(tmp_path / "stage", notes, BUYER.stage) == (NOTHING, Amount(1.25, 1250))

@@ -15,6 +15,7 @@ from support.teacher_asking import KEY, buy, request
 from raydistill import simulated
 from raydistill.config import SimulatedSettings
 from raydistill.teacher import journal
+from raydistill.teacher.journal import writer
 from raydistill.teacher.limits.messages import Limits, StopReason
 from raydistill.teacher.limits.pricing import Price
 
@@ -272,6 +273,7 @@ def test_a_full_disk_stops_cleanly(server: simulated.Teacher, tmp_path: Path, mo
         return done
 
     monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(writer, "GIVE_UP_S", 0.5)
     server.script([{"delay_s": 0.01, "text": "x"}])
     outcome = buy(server, tmp_path, [(request(i), 1) for i in range(200)], max_concurrency=4)
     assert outcome.governor.stop is not None

@@ -163,7 +163,7 @@ def test_a_call_that_no_note_covers_is_not_sent(tmp_path: Path) -> None:
             calls.end(CALL)
         await calls.close()  # nothing was noted, so there is nothing to take back
         with pytest.raises(journal.JournalError):
-            await calls.lose(CALL, "time-out")
+            await calls.lose("k", CALL, "time-out")
         with pytest.raises(journal.JournalError):
             await calls.begin(CALL)
 
@@ -173,7 +173,7 @@ def test_a_call_that_no_note_covers_is_not_sent(tmp_path: Path) -> None:
 def test_a_call_that_is_lost_is_noted(tmp_path: Path) -> None:
     async def use() -> None:
         writer = journal.Writer(journal.Folder(str(tmp_path)))
-        await OpenCalls(writer, BUYER).lose(CALL, "time-out")
+        await OpenCalls(writer, BUYER).lose("k", CALL, "time-out")
         writer.close()
 
     asyncio.run(use())

@@ -8,8 +8,10 @@ import json
 import socket
 import struct
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+import openai
 import pytest
 from aiohttp import web
 from support.http_server import Talk, listening, read_request, serving
@@ -214,6 +216,78 @@ def test_a_body_of_no_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     error = error_from(listening(replying(head(None, "400 Bad Request"), *[chunk] * 8, then="hold")))
     assert (error.status, error.kind) == (400, "fatal")
     assert len(error.message) < 1000
+
+
+def test_what_is_kept_of_a_body() -> None:
+    assert (exchange.MAX_BODY_BYTES, exchange.KEPT_BYTES) == (16_777_216, 64_000)
+
+
+def test_a_body_that_is_cut_frees_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "MAX_BODY_BYTES", 10)
+    talk = replying(head(1000), b"x" * 500, then="hold")
+
+    async def send_twice() -> list[Response]:
+        async with listening(talk) as base_url:
+            client = Client(base_url, KEY, 5, "chat", connections=1)
+            try:
+                first = await client.send(REQUEST, [0])
+                return [first, await asyncio.wait_for(client.send(REQUEST, [0]), 3)]
+            finally:
+                await client.close()
+
+    assert [response.is_cut for response in asyncio.run(send_twice())] == [True, True]
+
+
+@pytest.mark.parametrize("status", [302, 404, 405, 501])
+def test_a_server_need_not_list_its_models(status: int) -> None:
+    assert models(lambda: web.Response(status=status, headers={"Location": "/elsewhere"})) is None
+
+
+def test_the_list_of_models() -> None:
+    listed = {"data": [{"id": "a"}, {"id": "b"}]}
+    assert models(lambda: web.json_response(listed)) == ["a", "b"]
+    assert models(lambda: web.Response(text="<html>")) is None
+    for status in (401, 406, 500, 502):
+        with pytest.raises(CallError) as caught:
+            models(lambda status=status: web.Response(status=status))
+        assert caught.value.status == status
+
+
+def models(make: Callable[[], web.Response]) -> list[str] | None:
+    async def answer(http: web.Request) -> web.Response:
+        assert (http.method, http.path) == ("GET", "/v1/models")
+        assert http.headers["Authorization"] == f"Bearer {KEY}"
+        return make()
+
+    async def talk() -> list[str] | None:
+        async with serving(answer) as base_url:
+            client = Client(base_url, KEY, 5, "chat")
+            try:
+                return await client.models()
+            finally:
+                await client.close()
+
+    return asyncio.run(talk())
+
+
+def test_the_sdk_sends_nothing_twice_by_itself() -> None:
+    requests = 0
+
+    async def answer(http: web.Request) -> web.Response:
+        nonlocal requests
+        requests += 1
+        return web.Response(status=500)
+
+    async def talk() -> CallError:
+        async with serving(answer) as base_url:
+            client = Client(base_url, KEY, 5, "chat")
+            with pytest.raises(openai.APIStatusError) as caught:
+                await client.openai.batches.retrieve("batch_1")
+            await client.close()
+            return client.call_error(caught.value)
+
+    error = asyncio.run(talk())
+    assert (error.kind, error.status, requests) == ("transient", 500, 1)
 
 
 def test_packed_bodies_are_measured_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,12 +107,12 @@ def test_short_keys() -> None:
     assert Redactor("sk-1234").mask_answer(b"key sk-1234, sk-123") == b"key ***, sk-123"
 
 
-def send(handler: Handler) -> str:
+def send(handler: Handler, key: str = KEY) -> str:
     """Return all that is seen of a call that `handler` answers."""
 
     async def talk() -> str:
         async with serving(handler) as base_url:
-            client = Client(base_url, KEY, 5, "chat")
+            client = Client(base_url, key, 5, "chat")
             try:
                 response = await client.send(REQUEST, [0])
             except CallError as error:
@@ -159,3 +159,14 @@ def test_the_key_in_an_answer_is_masked_before_anybody_keeps_it() -> None:
         return web.json_response({"choices": [{"message": message, "finish_reason": "stop"}]})
 
     assert "Your key is ***, is it not?" in send(answer)
+
+
+def test_a_placeholder_is_masked_in_errors_and_left_in_answers() -> None:
+    async def answer(http: web.Request) -> web.Response:
+        return web.json_response({"choices": [{"message": {"content": "none of them"}}]})
+
+    async def reject(http: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": "bad key none"}}, status=401)
+
+    assert "none of them" in send(answer, "none")
+    assert "bad key ***" in send(reject, "none")
