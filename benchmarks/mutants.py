@@ -96,11 +96,11 @@ class _Finder(ast.NodeVisitor):
             self._add(node.test, node.test, f"(not ({ast.unparse(node.test)}))")
         if isinstance(node, ast.ExceptHandler) and not isinstance(node.body[0], ast.Raise):
             self._add(node.body[0], node.body[-1], "raise")
-        is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        self._functions += is_function
         for child in _children(node):
+            is_of_body = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and isinstance(child, ast.stmt)
+            self._functions += is_of_body
             self.visit(child)
-        self._functions -= is_function
+            self._functions -= is_of_body
 
     def _add(self, first: ast.expr | ast.stmt, last: ast.expr | ast.stmt, after: str) -> None:
         assert last.end_lineno is not None
