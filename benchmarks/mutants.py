@@ -1,6 +1,6 @@
 """Small faults that are put into a module's source, one at a time (`mutation.py`).
 
-Not changed: docstrings, messages (strings with a space in them, f-strings), annotations, assertions.
+Not changed: docstrings, messages (strings with a space in them, f-strings), types, names for export, assertions.
 """
 
 from __future__ import annotations
@@ -96,11 +96,11 @@ class _Finder(ast.NodeVisitor):
             self._add(node.test, node.test, f"(not ({ast.unparse(node.test)}))")
         if isinstance(node, ast.ExceptHandler) and not isinstance(node.body[0], ast.Raise):
             self._add(node.body[0], node.body[-1], "raise")
-        is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        self._functions += is_function
         for child in _children(node):
+            is_of_body = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and isinstance(child, ast.stmt)
+            self._functions += is_of_body
             self.visit(child)
-        self._functions -= is_function
+            self._functions -= is_of_body
 
     def _add(self, first: ast.expr | ast.stmt, last: ast.expr | ast.stmt, after: str) -> None:
         assert last.end_lineno is not None
@@ -119,8 +119,13 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
         return
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
+        return
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+        return
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list", "bases"):
+        is_of_class = isinstance(node, ast.ClassDef) and name == "keywords"
+        if is_of_class or name in ("annotation", "returns", "decorator_list", "bases"):
             continue
         parts = value if isinstance(value, list) else [value]
         for part in parts:
@@ -162,6 +167,8 @@ def _constants(value: object) -> Iterator[ast.expr]:
 
 
 def _calls(node: ast.Call) -> Iterator[ast.expr]:
+    if isinstance(node.func, ast.Name) and node.func.id == "TypeVar":
+        return
     if isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
         yield ast.Call(ast.Name(FUNCTIONS[node.func.id], ast.Load()), node.args, node.keywords)
         return

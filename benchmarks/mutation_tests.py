@@ -73,14 +73,16 @@ class _Listener:
 
 
 class _Watch:
-    """A plugin of pytest: ends the process if a test hangs."""
+    """A plugin of pytest: ends a test that hangs, and with it the run; what the test has opened is closed."""
 
     def __init__(self, seconds: dict[str, float]) -> None:
         self._seconds = seconds
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        signal.setitimer(signal.ITIMER_REAL, HANGS_S + SLOWER * self._seconds.get(item.nodeid, 0.0))
+        limit_s = HANGS_S + SLOWER * self._seconds.get(item.nodeid, 0.0)
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, limit_s, HANGS_S)
         yield
         signal.setitimer(signal.ITIMER_REAL, 0.0)
 

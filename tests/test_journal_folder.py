@@ -49,6 +49,11 @@ def test_a_journal_that_is_only_looked_at_is_neither_made_nor_changed(tmp_path: 
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"JOURNAL.json": old}
 
 
+def test_a_place_without_a_journal_has_no_id(tmp_path: Path) -> None:
+    assert Folder(str(tmp_path / "none"), read_only=True).id == ""
+    assert Folder(str(tmp_path / "none")).id != ""
+
+
 def test_a_uri_is_a_place(tmp_path: Path) -> None:
     folder = Folder(f"file://{tmp_path}/deep/journal")
     write(folder, [entry(0, ["x"])]).close()

@@ -20,6 +20,7 @@ from raydistill.teacher.journal import Folder, JournalError, Place, Reader, Writ
 from raydistill.teacher.journal import writer as journal_writer
 from raydistill.teacher.journal.records import Entry, encode
 from raydistill.teacher.journal.scan import scan
+from raydistill.teacher.journal.storing import Stored
 
 KB = 1024
 
@@ -309,3 +310,33 @@ def test_an_entry_that_is_no_json_fails_alone_and_nobody_waits_for_ever(tmp_path
     writer.close()
     places = asyncio.run(asyncio.wait_for(append(writer, entries(2)), 5))  # after its end
     assert [type(where).__name__ for where in places] == ["RuntimeError", "RuntimeError"]
+
+
+@pytest.mark.parametrize("kind", ["local", "remote"])
+def test_lines_of_one_moment_are_made_durable_together(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync, or an object, for each line would cost more than the calls."""
+    monkeypatch.setattr(journal_writer, "REMOTE_FLUSH_S", 0.3)
+    monkeypatch.setattr(journal_writer, "LOCAL_FLUSH_S", 0.3)
+    folder = place(tmp_path, kind)
+    writer = Writer(folder)
+    groups: list[int] = []
+    write = writer._storage.write
+
+    def counted(lines: list[bytes]) -> Stored:
+        groups.append(len(lines))
+        return write(lines)
+
+    monkeypatch.setattr(writer._storage, "write", counted)
+
+    async def run() -> None:
+        appends = []
+        for line in large(5):
+            appends.append(asyncio.ensure_future(writer.append(line)))
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*appends)
+
+    asyncio.run(run())
+    writer.close()
+    assert groups == [5]

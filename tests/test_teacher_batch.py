@@ -27,6 +27,7 @@ from raydistill.teacher.batch.pending_batches import Note, Notes
 from raydistill.teacher.calls.purchase import Purchase
 from raydistill.teacher.endpoint import Endpoint
 from raydistill.teacher.journal.records import Buyer
+from raydistill.teacher.limits.amount import Amount
 from raydistill.teacher.limits.messages import Limits
 from raydistill.teacher.spending import spending
 
@@ -238,6 +239,26 @@ def test_expired_and_failed_lines_are_sent_again_alone(served: tuple[BatchServer
     assert all(row["error_kind"] == "" for name, row in rows.items() if name != "q00006")
     assert len(server.answered) == len(set(server.answered)) == 14
     assert rows["q00005"]["attempts"] == 3
+
+
+def test_a_line_that_always_fails_is_sent_as_often_as_may_be(served: tuple[BatchServer, str], tmp_path: Path) -> None:
+    class Always(dict[str, Any]):
+        pop = dict.__getitem__  # type: ignore[assignment]
+
+    server, url = served
+    server.fail = Always({"Ann has 1 ": {"status": 500, "message": "oops"}})
+    rows = {row["question_id"]: row for row in buy(url, tmp_path, asks(2))}
+    assert (rows["q00001"]["error_kind"], rows["q00001"]["attempts"]) == ("transient", 3)
+    lines = [server.files[made["input_file_id"]] for made in server.batches.values()]
+    assert sum(b"Ann has 1 " in line for line in lines) == 3
+
+
+def test_a_note_of_a_batch_that_was_never_made_goes(served: tuple[BatchServer, str], tmp_path: Path) -> None:
+    _, url = served
+    notes = Notes(journal.Folder(str(tmp_path)), Buyer("run", "s", "zero_shot"))
+    notes.make({"key": [0]}, Amount(1.0, 10**9))  # killed before the batch was made: it costs nothing
+    assert len(buy(url, tmp_path, asks(1), limits=Limits(1, tokens=10_000))) == 1
+    assert notes.load() == []
 
 
 @pytest.mark.parametrize("dialect", ["completions", "chat"])

@@ -15,7 +15,7 @@ from raydistill.teacher.journal.records import Buyer, Entry
 from raydistill.teacher.limits.amount import NOTHING, Amount
 from raydistill.teacher.limits.budget import Budget, exceeded
 from raydistill.teacher.limits.governor import Governor
-from raydistill.teacher.limits.messages import Grant, Limits, Report
+from raydistill.teacher.limits.messages import Grant, Limits, RateLimits, Report
 from raydistill.teacher.spending import spending
 
 CALL = Amount(0.25, 100)
@@ -171,3 +171,46 @@ def test_a_call_of_many_tokens_is_waited_off() -> None:
     assert stage.ask(1).permits == 0
     stage.now += 0.6
     assert stage.ask(1).permits == 1
+
+
+def test_a_servers_own_limits_are_kept_if_they_are_lower() -> None:
+    def seconds_for_a_request(own: float | None, stated: float | None) -> float:
+        stage = Stage(Limits(max_concurrency=10, requests_per_minute=own))
+        stage.ask(0, rate_limits=RateLimits(stated, None, 0.0))
+        assert stage.ask(1).permits == 1
+        return stage.ask(1).again_s
+
+    assert seconds_for_a_request(None, 60) == pytest.approx(1 / 0.98)
+    assert seconds_for_a_request(60, 30) == pytest.approx(2 / 0.98)
+    assert seconds_for_a_request(60, 59) == pytest.approx(60 / 59 / 0.98)
+    assert seconds_for_a_request(60, 600) == pytest.approx(1 / 0.98)
+    assert seconds_for_a_request(60, None) == pytest.approx(1 / 0.98)
+
+
+def test_a_servers_own_token_limit_is_kept_too() -> None:
+    stage = Stage(Limits(max_concurrency=10))
+    assert stage.ask(0).unlimited
+    grant = stage.ask(0, rate_limits=RateLimits(None, 6000, 0.0))
+    assert not grant.unlimited
+    assert stage.ask(2).permits == 1  # 100 tokens of 98 a second
+    stage.ask(0, rate_limits=RateLimits(None, 60_000, 0.0))  # higher: the lower one stays
+    stage.now += 0.5
+    assert stage.ask(1).permits == 0
+    stage.ask(0, rate_limits=RateLimits(None, 600, 0.0))
+    stage.now += 1
+    assert stage.ask(2).permits <= 1
+
+
+def test_nobody_sends_while_a_server_says_that_nothing_is_left() -> None:
+    stage = Stage(Limits(max_concurrency=10))
+    stage.ask(0, rate_limits=RateLimits(600, None, 0.0))
+    assert stage.ask(0).pause_s == 0
+    stage.ask(0, rate_limits=RateLimits(600, None, 0.75))
+    grant = stage.ask(1, actor="b")
+    assert (grant.permits, grant.pause_s) == (0, 0.75)
+    stage.now += 0.75
+    assert stage.ask(1, actor="b").permits == 1
+
+
+def test_a_stage_ends_at_its_budget_unless_it_is_told_otherwise() -> None:
+    assert Limits(max_concurrency=1).on_budget == "stop_stage"

@@ -110,7 +110,7 @@ def test_a_run_that_is_gone_holds_nobody_up(tmp_path: Path, short: None) -> None
 def notes(path: Path) -> list[tuple[int, float, float]]:
     """Return (number, USD, tokens) of the notes about calls in flight."""
     entries = [entry for entry in scan(journal.Folder(str(path))) if kind_of(entry) == "open"]
-    return sorted((entry["n"], *entry["open"]) for entry in entries)
+    return sorted((entry["n"], entry["open"][0], entry["open"][1]) for entry in entries)
 
 
 def test_a_steady_stream_of_calls_needs_one_note(tmp_path: Path) -> None:

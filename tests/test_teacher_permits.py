@@ -62,7 +62,7 @@ def test_what_a_call_reserved_is_given_back_and_what_it_took_is_reported_once() 
         again = await actor.flushed()
         assert (again.settled, again.spent) == (NOTHING, NOTHING)
         assert actor.governor.spent == Amount(0.02, 20)
-        assert actor.governor.reserved == Amount(pytest.approx(0.0), 0)
+        assert actor.governor.reserved == NOTHING
 
     in_a_loop(use, Limits(max_concurrency=4, usd=1.0))
 
@@ -229,7 +229,8 @@ def test_calls_are_reserved_by_what_is_known_when_they_are_granted() -> None:
         actor.permits.settle(first, Amount(0.3, 300))
         permit = await asyncio.wait_for(second, 5)
         assert permit.most == Amount(0.3, 300)
-        assert actor.governor.reserved == Amount(pytest.approx(0.3), 300)
+        assert actor.governor.reserved.tokens == 300
+        assert actor.governor.reserved.usd == pytest.approx(0.3)
 
     in_a_loop(use, Limits(max_concurrency=4, usd=1.0))
 
@@ -256,5 +257,31 @@ def test_what_replies_stated_reaches_the_other_actors() -> None:
         await other.flush()
         assert other.ratios == actor.permits.ratios
         assert other.ratios == TokenRatios(0.75, 0.0, 5.0)
+
+    in_a_loop(use)
+
+
+def test_a_pause_that_another_actor_met_is_kept() -> None:
+    async def use(actor: Actor) -> None:
+        await actor.acquire()
+        actor.governor.exchange(Report("b", throttled=0.6))
+        await actor.flushed()
+        started = time.monotonic()
+        await actor.acquire()
+        assert 0.4 < time.monotonic() - started < 3
+
+    in_a_loop(use)
+
+
+def test_an_actor_that_waits_sends_few_messages() -> None:
+    async def use(actor: Actor) -> None:
+        permits = [await actor.acquire() for _ in range(4)]
+        waiting = asyncio.ensure_future(actor.permits.acquire(lambda: CALL))
+        await asyncio.sleep(0.2)
+        before = len(actor.reports)
+        await asyncio.sleep(1.0)
+        assert 2 <= len(actor.reports) - before <= 10
+        actor.permits.settle(permits[0], NOTHING)
+        await waiting
 
     in_a_loop(use)

@@ -109,6 +109,7 @@ def test_a_charge_for_each_call_counts() -> None:
     price = prices_of(sonar).at(EVENING.timestamp())
     listed = listed_usd(sonar, EVENING, 400, 0, 100)
     assert price.of(400, 0, 100) == pytest.approx(listed, rel=1e-9)
+    assert price.of(400, 300, 100) == pytest.approx(listed_usd(sonar, EVENING, 400, 300, 100), rel=1e-9)
     assert listed > 10 * 500 * 1e-6  # much more than its tokens
     assert Price.from_json(price.to_json()) == price
 
@@ -136,12 +137,13 @@ def test_own_prices_free_teachers_and_unknown_models() -> None:
     assert by_name.at(0).of(1_000_000, 0, 1_000_000) == pytest.approx(3.5)
     unknown = TeacherSettings(kind="api", model="nobody-knows-it")
     assert pricing.find(unknown) is None
-    with pytest.raises(TeacherError, match=r"No price is known for the model 'nobody-knows-it', so --teacher.budget"):
+    with pytest.raises(TeacherError, match=r"for the model 'nobody-knows-it', so --teacher.budget_usd cannot"):
         pricing.find(unknown.model_copy(update={"budget_usd": 1.0}))
     with pytest.raises(TeacherError, match=r"--curation.llm_judge_budget_usd cannot be kept"):
         pricing.find(unknown, "--curation.llm_judge_budget_usd")
     for kind in ("simulated", "local"):
         assert pricing.find(TeacherSettings.model_validate({"kind": kind, "budget_usd": 1.0})) is pricing.FREE
+    assert pricing.FREE.most(1000, 1000) == pricing.FREE.at(0).of(1000, 500, 1000) == 0
 
 
 def test_an_estimate_takes_each_call_at_its_own_length() -> None:

@@ -54,6 +54,16 @@ def test_counts_are_read_under_any_name(fields: object, expected: tuple[int | No
     assert stated(fields) == expected
 
 
+@pytest.mark.parametrize("prompt", ["input_tokens", "promptTokenCount", "prompt_token_count", "inputTokens"])
+@pytest.mark.parametrize(
+    "completion", ["output_tokens", "candidatesTokenCount", "candidates_token_count", "outputTokens"]
+)
+@pytest.mark.parametrize("total", ["total_tokens", "totalTokenCount", "total_token_count", "totalTokens"])
+@pytest.mark.parametrize("cached", ["cached_tokens", "cachedContentTokenCount", "cached_content_token_count"])
+def test_every_name_is_known(prompt: str, completion: str, total: str, cached: str) -> None:
+    assert stated({prompt: 9, completion: 4, total: 13, cached: 5}) == (9, 5, 4, 13)
+
+
 def test_cached_tokens_that_a_server_leaves_out_of_its_input_tokens_are_part_of_the_prompt() -> None:
     fields = {
         "input_tokens": 9,
