@@ -179,3 +179,29 @@ def test_after_a_rate_limit_concurrency_grows_back_in_half_a_minute() -> None:
     stage.now += RECOVER_S / 4
     stage.report()
     assert stage.governor.snapshot().concurrency == 64
+
+
+def test_patience_ends_on_time() -> None:
+    for seconds, fields in ((HOPELESS_S, {}), (RATE_WINDOW_S, {"throttled": 0.0})):
+        stage = Stage()
+        stage.report(failures={DOWN: HOPELESS_ATTEMPTS}, **fields)
+        stage.now += seconds - 0.01
+        assert stage.report() == ""
+        stage.now += 0.02
+        assert stage.report() == "hopeless"
+
+
+def test_concurrency_does_not_grow_while_everybody_pauses() -> None:
+    stage = Stage()
+    stage.report(throttled=20.0)
+    stage.now += 20
+    stage.report()
+    assert stage.governor.snapshot().concurrency == 32
+
+
+def test_the_oldest_call_of_all_actors_may_yet_be_answered() -> None:
+    stage = Stage()
+    stage.now += 60
+    stage.governor.exchange(Report("b", in_flight=1, oldest_s=1.0))
+    assert stage.report(failures={DOWN: 64}, failing_since_s=60.0, in_flight=1, oldest_s=60.0) == ""
+    assert stage.report() == "hopeless"

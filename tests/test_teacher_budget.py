@@ -214,3 +214,9 @@ def test_nobody_sends_while_a_server_says_that_nothing_is_left() -> None:
 
 def test_a_stage_ends_at_its_budget_unless_it_is_told_otherwise() -> None:
     assert Limits(max_concurrency=1).on_budget == "stop_stage"
+
+
+def test_requests_that_nobody_sent_do_not_gather() -> None:
+    stage = Stage(Limits(max_concurrency=10, requests_per_minute=60))
+    stage.now += 600
+    assert stage.ask(5).permits == 1

@@ -101,3 +101,11 @@ def test_what_fails_is_told_to_the_governor(server: simulated.Teacher, tmp_path:
     server.script([{"status": 500, "body": '{"error": {"message": "upstream is down"}}'}])
     outcome = buy(server, tmp_path, [(request(), 1)], max_attempts=2)
     assert outcome.governor.breaker.commonest == "HTTP 500: upstream is down"
+
+
+def test_an_answer_is_told_to_the_governor_and_attempts_are_counted(server: simulated.Teacher, tmp_path: Path) -> None:
+    server.script([{"status": 500, "times": 2}, ANSWER])
+    outcome = buy(server, tmp_path, [(request(), 1)])
+    assert outcome.governor.breaker.commonest == ""  # what failed before it is forgotten
+    counts = outcome.governor.snapshot()
+    assert (counts.count("sent"), counts.count("retried"), counts.count("calls")) == (3, 2, 1)

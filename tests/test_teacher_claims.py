@@ -21,14 +21,15 @@ CALL = Amount(0.5, 100)
 
 
 class Runs:
-    """Two runs that share a journal."""
+    """Two runs that share a journal, or what else two `buyers` are."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *buyers: Buyer) -> None:
+        buyers = buyers or (Buyer("run 0", "s", "zero_shot"), Buyer("run 1", "s", "zero_shot"))
         self.folder = journal.Folder(str(path))
         self.writers = [journal.Writer(self.folder) for _ in range(2)]
         self.claims = []
-        for i, writer in enumerate(self.writers):
-            self.claims.append(Claims(journal.Reader(self.folder), writer, Buyer(f"run {i}", "s", "zero_shot")))
+        for buyer, writer in zip(buyers, self.writers, strict=True):
+            self.claims.append(Claims(journal.Reader(self.folder), writer, buyer))
 
     async def __aenter__(self) -> Runs:
         return self
@@ -55,6 +56,22 @@ def test_what_one_run_is_buying_another_does_not(tmp_path: Path) -> None:
             await asyncio.sleep(claims_module.POLL_S)
             assert await second.claim(KEYS[1:3]) == KEYS[2:3]
             assert await first.claim(KEYS[1:2]) == KEYS[1:2]  # its own
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize(
+    ("run", "session", "is_free"), [("run", "s", False), ("another", "another", False), ("run", "another", True)]
+)
+def test_whose_claims_count(tmp_path: Path, run: str, session: str, is_free: bool) -> None:
+    """Another actor's of the same command, and another run's; not those of an earlier command, which is over."""
+
+    async def use() -> None:
+        async with Runs(tmp_path, Buyer(run, session, "zero_shot"), BUYER) as runs:
+            first, second = runs.claims
+            await first.claim(KEYS)
+            await asyncio.sleep(claims_module.POLL_S)
+            assert await second.claim(KEYS) == (KEYS if is_free else [])
 
     asyncio.run(use())
 

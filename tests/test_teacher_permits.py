@@ -285,3 +285,14 @@ def test_an_actor_that_waits_sends_few_messages() -> None:
         await waiting
 
     in_a_loop(use)
+
+
+def test_without_limits_a_call_goes_at_once() -> None:
+    async def use(actor: Actor) -> None:
+        await actor.acquire()
+        second = asyncio.ensure_future(actor.permits.acquire(lambda: CALL))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert second.done()
+
+    in_a_loop(use)
