@@ -11,8 +11,10 @@ import pyarrow.fs as pafs
 import pytest
 from support.journals import entry, file_of, write
 
+from raydistill.config import Settings
 from raydistill.runtime import files
 from raydistill.teacher.journal import Folder, JournalError, Reader, marker
+from raydistill.teacher.journal.folder import journal_folder
 from raydistill.teacher.journal.scan import scan
 
 
@@ -52,6 +54,17 @@ def test_a_journal_that_is_only_looked_at_is_neither_made_nor_changed(tmp_path: 
 def test_a_place_without_a_journal_has_no_id(tmp_path: Path) -> None:
     assert Folder(str(tmp_path / "none"), read_only=True).id == ""
     assert Folder(str(tmp_path / "none")).id != ""
+
+
+def test_a_run_has_a_journal_of_its_own_unless_it_shares_one(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"run_dir": str(tmp_path / "run")})
+    own = journal_folder(settings)
+    assert own.path == str(tmp_path / "run" / "journal")
+    shared = Settings.model_validate(
+        {"run_dir": str(tmp_path / "run"), "teacher": {"journal": str(tmp_path / "shared")}}
+    )
+    assert journal_folder(shared).path == str(tmp_path / "shared")
+    assert journal_folder(shared).id not in ("", own.id)
 
 
 def test_a_uri_is_a_place(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def test_the_beginning_of_a_body_is_no_answer_and_counts_at_its_reservation() ->
     assert not cut.is_stated
     answers = [cut.answer(key) for key in cut.keys]
     assert [answer.usd for answer in answers if answer] == [36.0, 0.0]  # all samples that were asked for
+    assert [answer.text + answer.finish_reason for answer in answers if answer] == ["", ""]
 
 
 def test_what_a_line_is_about() -> None:
@@ -73,6 +75,7 @@ def test_notes_say_whose_they_are() -> None:
     opened = note(3)
     assert (opened["run"], opened["stage"], opened["open"], opened["n"]) == ("run", "zero_shot", [0.5, 3], 3)
     claim = records.claim(["00"], "w", 5.0, BUYER)
+    assert all(abs(made["time"] - time.time()) < 5 for made in (lost, opened, claim))
     assert (claim["run"], claim["session"], claim["writer"], claim["until"]) == ("run", "s", "w", 5.0)
 
 

@@ -228,6 +228,7 @@ def test_an_object_that_seems_to_have_failed_is_never_written_again(
         await asyncio.sleep(0.01)
         appends_later = asyncio.ensure_future(append(writer, replies[2:]))
         places = [*await appends, *await appends_later]
+        assert [type(where) for where in places] == [Place] * 4
         assert {where.name for where in places if isinstance(where, Place)} == {f"{writer.name}-000001.jsonl"}
 
     asyncio.run(run())

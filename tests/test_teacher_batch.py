@@ -26,7 +26,8 @@ from raydistill.teacher.batch.batch_api import BatchApi
 from raydistill.teacher.batch.pending_batches import Note, Notes
 from raydistill.teacher.calls.purchase import Purchase
 from raydistill.teacher.endpoint import Endpoint
-from raydistill.teacher.journal.records import Buyer
+from raydistill.teacher.journal.records import Buyer, kind_of
+from raydistill.teacher.journal.scan import scan
 from raydistill.teacher.limits.amount import Amount
 from raydistill.teacher.limits.messages import Limits
 from raydistill.teacher.spending import spending
@@ -251,6 +252,18 @@ def test_a_line_that_always_fails_is_sent_as_often_as_may_be(served: tuple[Batch
     assert (rows["q00001"]["error_kind"], rows["q00001"]["attempts"]) == ("transient", 3)
     lines = [server.files[made["input_file_id"]] for made in server.batches.values()]
     assert sum(b"Ann has 1 " in line for line in lines) == 3
+
+
+def test_an_error_in_a_reply_of_success_counts_and_is_sent_again(
+    served: tuple[BatchServer, str], tmp_path: Path
+) -> None:
+    server, url = served
+    server.fail = {"Ann has 1 ": {"status": 200, "message": "overloaded", "code": "502"}}
+    rows = {row["question_id"]: row for row in buy(url, tmp_path, asks(2))}
+    assert [row["error"] for row in rows.values()] == ["", ""]
+    assert rows["q00001"]["attempts"] == 3  # two for the rationale, one for the answer
+    replies = [entry for entry in scan(journal.Folder(str(tmp_path))) if kind_of(entry) == "reply"]
+    assert len(replies) == 5  # what it may have taken is in the journal
 
 
 def test_a_note_of_a_batch_that_was_never_made_goes(served: tuple[BatchServer, str], tmp_path: Path) -> None:

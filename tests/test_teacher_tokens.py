@@ -28,6 +28,16 @@ def test_the_highest_ratio_seen_counts_with_a_margin() -> None:
     assert ratios.most_prompt_tokens("b" * 100) <= 30 * MARGIN + 16  # English prompts are reserved as before
 
 
+def test_what_a_mixed_prompt_states_is_of_its_characters_beyond_ascii() -> None:
+    ratios = TokenRatios()
+    ratios.learn("a" * 100 + "三" * 100, 25 + 150, 10, 64)  # a quarter of a token each is ASCII's, until it is stated
+    assert ratios.ascii == 0
+    assert 150 * MARGIN <= ratios.most_prompt_tokens("五" * 100) <= 150 * MARGIN + 16
+    ratios.learn("a" * 100, 50, 10, 64)
+    ratios.learn("a" * 100 + "三" * 100, 50 + 200, 10, 64)
+    assert 200 * MARGIN <= ratios.most_prompt_tokens("五" * 100) <= 200 * MARGIN + 16
+
+
 def test_a_server_that_ignores_the_completion_limit_is_reserved_for() -> None:
     ratios = TokenRatios()
     assert ratios.most_completion_tokens(100) == 100
